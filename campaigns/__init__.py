@@ -1,0 +1,1 @@
+"""Outbound call campaigns on Vapi: import, schedule, dispatch, call, event, outcome, export."""

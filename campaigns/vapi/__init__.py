@@ -1,0 +1,1 @@
+"""Vapi's vocabulary, and the only place that knows it: requests out, events in, signatures, the network."""

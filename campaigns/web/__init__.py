@@ -1,0 +1,1 @@
+"""The HTTP edge: what Vapi posts to us."""

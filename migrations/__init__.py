@@ -1,0 +1,1 @@
+"""The database's shape, one change to a file."""

@@ -1,0 +1,1 @@
+"""The Celery edge: when things run, and in which process."""
