@@ -1,1 +1,16 @@
-"""A stand-in for Vapi that shares no code with the rest of the project."""
+"""A stand-in for Vapi that shares no code with the rest of the project.
+
+What a request meets, in the order of the files:
+
+    server      the listening socket, the process
+    app         routes, bearer key, rate limits, faults of the answer
+    requests    is this body one that Vapi would take (its properties are listed in `properties`)
+    exchange    lines, the queue for them, and the life of every call; `calls` is what it remembers of one
+    fate        how a call goes: drawn from the seed, the number and how often it was called
+    conversation, answers    what was said, what was extracted, what it cost
+    payloads    a call and its messages in Vapi's shape; `listing` is which of them `GET /call` shows
+    delivery    signed webhooks, with retries and their faults
+    ledger      what really happened, for a test to compare with what the caller believes
+
+`scenario` is what may be set, `clock` is the simulated time, `chance` the seeded dice, `rates` counts per second.
+"""

@@ -1,0 +1,83 @@
+"""The simulator's own account of what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def test_the_ledger_counts_what_a_caller_must_never_do(start: Any) -> None:
+    own = start()
+    own.set(concurrency=100, durations={"dial": [9e5, 9e5]})
+    one, other = own.new_number(), own.new_number()
+    own.place(one, name="first", assistantOverrides={"metadata": {"attempt": 1}})
+    own.place(one, name="second")
+    own.place(other, name="second")
+    own.post(one, unknown=1)
+    own.client.post("/call", json=own.body(one), headers={"authorization": "Bearer wrong"})
+    ledger = own.ledger()
+    totals = ledger["totals"]
+    assert totals["accepted"] == 3
+    assert totals["refused"] == {"400": 1, "401": 1}
+    assert totals["max_concurrent_calls"] == 3
+    assert totals["max_posts_in_a_second"] == 3
+    assert totals["overlapping_calls"] == {one: 1}
+    assert totals["repeated_names"] == {"second": 2}
+    assert [entry["name"] for entry in ledger["calls"]] == ["first", "second", "second"]
+    assert ledger["calls"][0]["metadata"] == {"attempt": 1}
+    assert ledger["calls"][0]["number"] == one
+    assert own.client.get("/simulator/ledger?calls=false").json() == {"totals": totals, "calls": []}
+
+
+def test_calls_to_one_number_after_another_do_not_overlap(start: Any) -> None:
+    own = start("--speed", "2000")
+    number = own.new_number()
+    for _ in range(2):
+        own.finished(own.place(number)["id"])
+    totals = own.ledger()["totals"]
+    assert totals["overlapping_calls"] == {}
+    assert totals["max_concurrent_calls"] == 1
+    assert sum(totals["ended"].values()) == 2
+
+
+def test_an_entry_tells_when_everything_happened(simulator: Any) -> None:
+    simulator.set(outcomes={"answered": 1})
+    call = simulator.finished(simulator.place()["id"])
+    entry = simulator.entry(call["id"])
+    steps = [entry[name] for name in ("accepted", "ringing", "answered", "ended")]
+    for clock in ("real", "simulated"):
+        assert [step[clock] for step in steps] == sorted(step[clock] for step in steps)
+    assert entry["answered"]["simulated"] == call["startedAt"]
+    assert entry["ended"]["simulated"] == call["endedAt"]
+    assert entry["ended_reason"] == call["endedReason"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"concurency": 1}, "concurency: no such key; allowed here: seed, key"),
+        ({"post_faults": {"lost": 1}}, "post_faults.lost: no such key; allowed here: accept_then_500"),
+        ({"webhooks": {"lost": 2}}, "webhooks.lost: Input should be less than or equal to 1"),
+        ({"over_concurrency": "no"}, "over_concurrency: Input should be 'blocked', 'reject' or 'ended'"),
+        ({"outcomes": {"busy": 0}}, "outcomes: at least one weight must be above 0"),
+        ({"durations": {"talk": [5, 1]}}, "durations.talk: must be two numbers of seconds"),
+        (
+            {"post_faults": {"refuse_500": 0.6, "accept_then_500": 0.6}},
+            "post_faults: the shares of the POST faults may",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named_and_changes_nothing(simulator: Any, changes: dict[str, Any], message: str) -> None:
+    before = simulator.client.get("/simulator/settings").json()
+    answer = simulator.client.post("/simulator/settings", json=changes)
+    assert answer.status_code == 400
+    assert message in answer.json()["message"]
+    assert simulator.client.get("/simulator/settings").json() == before
+
+
+def test_settings_show_no_secrets(simulator: Any) -> None:
+    shown = simulator.client.get("/simulator/settings").text
+    assert "rehearsal-credential" in shown
+    assert "a-secret-for-rehearsals" not in shown
+    assert "simulator-key" not in shown
