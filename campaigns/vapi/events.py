@@ -1,0 +1,328 @@
+"""Vapi's messages, translated: what it pushes to a webhook, and what it answers when asked for a call.
+
+Pushed or asked for, everything becomes a `Message` in our words, with a redacted body that is safe to store.
+Vapi promises no order, no delivery id and no fixed form: only what is no JSON object at all is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from campaigns.errors import MalformedMessage
+from campaigns.rules.call_status import CallStatus
+from campaigns.rules.outcome import Ending
+from campaigns.vapi.endings import Json, instant, is_finished, mapping, read_ending, text
+from campaigns.vapi.redaction import redacted, storable
+from campaigns.vapi.replies import refusal
+
+CALL_ID_KEY: Final = "call_id"
+"""The key of our call id in the metadata of `assistantOverrides` or `squadOverrides`."""
+
+ASKED: Final = "call"
+"""The `type` of a Message made of an answer, which carries no word of the provider's for itself."""
+
+_LONGEST_NAME: Final = 200  # characters; Vapi's ids have 36 and its types 32
+_LONGEST_KEY: Final = 200  # characters; an index entry in PostgreSQL holds about 2 700 bytes
+
+
+class MessageKind(StrEnum):
+    """What is to be done with a message."""
+
+    STATUS = "status"
+    """The call moved on; an answer to our asking is one of these, too."""
+    REPORT = "report"
+    """The call is over and everything about it is known."""
+    HANG = "hang"
+    """The assistant kept the person waiting. Counted; the call goes on."""
+    DELETED = "deleted"
+    """The provider erased its record of the call. Without a status, the call was not over: ask."""
+    REQUEST = "request"
+    """A question to which we give the answer that we do not serve it: see `reply_to`."""
+    OTHER = "other"
+    """Told for information. Counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the answer to placing a call says of the account's lines. None where it does not say."""
+
+    blocked: bool
+    """True: this call could not start, because all lines were in use. It may yet be dialled."""
+    limit: int | None
+    remaining: int | None
+    """Lines still allowed, roughly: whether this call is counted is told both ways. Do no exact sums with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing the provider said about a call, in our words. `None` means that it did not say."""
+
+    type: str
+    """The provider's own word."""
+    kind: MessageKind
+    provider_id: str | None
+    """The provider's id of the call."""
+    call_id: UUID | None
+    """Our own id of the call, as we sent it along. Proven by nothing but its place: look it up within the account."""
+    status: CallStatus | None
+    occurred_at: datetime | None
+    ending: Ending | None
+    """For a call that has ended."""
+    limits: Limits | None
+    control_url: str | None
+    """Where the live call takes orders, with no further key. A secret; check its host before use."""
+    dedupe_key: str
+    """Equal for two deliveries of the same message, within an account. At most 200 characters."""
+    body: Mapping[str, Any]
+    """What was received: redacted, and storable as jsonb."""
+
+
+_KINDS: Final[Mapping[str, MessageKind]] = {
+    "status-update": MessageKind.STATUS,
+    "end-of-call-report": MessageKind.REPORT,
+    "hang": MessageKind.HANG,
+    "call.deleted": MessageKind.DELETED,
+    "assistant-request": MessageKind.REQUEST,
+    "tool-calls": MessageKind.REQUEST,
+    "function-call": MessageKind.REQUEST,
+    "transfer-destination-request": MessageKind.REQUEST,
+    "handoff-destination-request": MessageKind.REQUEST,
+    "knowledge-base-request": MessageKind.REQUEST,
+    "call.endpointing.request": MessageKind.REQUEST,
+    "voice-request": MessageKind.REQUEST,
+    "campaign.predial": MessageKind.REQUEST,
+}
+
+_STATUSES: Final[Mapping[str, CallStatus]] = {
+    "scheduled": CallStatus.SCHEDULED,
+    "queued": CallStatus.QUEUED,
+    "ringing": CallStatus.RINGING,
+    "in-progress": CallStatus.IN_PROGRESS,
+    "forwarding": CallStatus.FORWARDING,
+    "ended": CallStatus.ENDED,
+}
+
+
+def read_message(body: bytes, *, message_id: str | None = None) -> Message:
+    """What the webhook's `body` says. `message_id` is the sender's id of the message, where one was proven.
+
+    Raises MalformedMessage where `body` is not a JSON object, and for nothing else: unknown types, missing parts
+    and nulls are read as far as they go.
+    """
+    received = _parsed(body)
+    message = mapping(received, "message") or received
+    call = mapping(message, "call") or mapping(received, "call")
+    kind_of = text(message.get("type")) or ("tool-calls" if message.get("toolCallList") else "unknown")
+    kind = _KINDS.get(kind_of, MessageKind.OTHER)
+    provider_id = (
+        _name(mapping(message, "call"), "id") or _name(message, "callId") or _name(mapping(received, "call"), "id")
+    )
+    call_id = _our_id(message, call)
+    status = _pushed_status(kind, message, call)
+    occurred_at = instant(message.get("timestamp"))
+    stored = redacted(received)
+    return Message(
+        type=kind_of[:_LONGEST_NAME],
+        kind=kind,
+        provider_id=provider_id,
+        call_id=call_id,
+        status=status,
+        occurred_at=occurred_at or instant(call.get("updatedAt")),
+        ending=(
+            read_ending(message, call, complete=kind is MessageKind.REPORT) if status is CallStatus.ENDED else None
+        ),
+        limits=_limits(message) or _limits(call),
+        control_url=_control_url(call),
+        dedupe_key=_pushed_key(kind, kind_of, provider_id or call_id, status, message, message_id, stored),
+        body=stored,
+    )
+
+
+def read_call(call: Mapping[str, Any], *, now: datetime) -> Message:
+    """What the provider answered about one call: to creating it, to asking for it, or as one of a listing.
+
+    `now` tells whether an ended call can still be worked on, and so whether its ending is complete.
+    Raises MalformedMessage where `call` is not a JSON object.
+    """
+    if not isinstance(call, Mapping):
+        raise MalformedMessage("the provider's answer is not a call: expected a JSON object")
+    received: Json = storable(call)
+    provider_id = _name(received, "id")
+    call_id = _our_id({}, received)
+    status = _status(received)
+    ending = None
+    if status is CallStatus.ENDED:
+        ending = read_ending({}, received, complete=is_finished(received, now))
+    stored = redacted(received)
+    return Message(
+        type=ASKED,
+        kind=MessageKind.STATUS,
+        provider_id=provider_id,
+        call_id=call_id,
+        status=status,
+        occurred_at=instant(received.get("updatedAt")) or instant(received.get("createdAt")),
+        ending=ending,
+        limits=_limits(received),
+        control_url=_control_url(received),
+        dedupe_key=_asked_key(provider_id or call_id, status, ending, received, stored),
+        body=stored,
+    )
+
+
+def reply_to(message: Message) -> dict[str, Any]:
+    """The body to answer the webhook with: that we do not serve a request, or nothing in particular for the rest."""
+    return refusal(message.type, mapping(message.body, "message") or message.body)
+
+
+def _parsed(body: bytes) -> Json:
+    try:
+        # A broken character inside a report must not cost the report: it becomes U+FFFD.
+        parsed = json.loads(body.decode("utf-8-sig", "replace"), parse_int=_integer)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else "not JSON"
+        raise MalformedMessage(f"the webhook's body is {reason}: {len(body)} bytes") from None
+    if not isinstance(parsed, dict):
+        raise MalformedMessage(f"the webhook's body is a JSON {type(parsed).__name__}, expected an object")
+    received: Json = storable(parsed)
+    return received
+
+
+def _integer(digits: str) -> int | None:
+    return int(digits) if len(digits) <= 300 else None  # Python itself refuses beyond 4 300 digits
+
+
+def _our_id(message: Json, call: Json) -> UUID | None:
+    """Our call id, from the surest place to the least.
+
+    Overrides' metadata is written by us alone, under a key of our own. A name can be changed later by anybody with
+    the account. A customer's external id is what other systems, too, may fill with ids of their own.
+    """
+    candidates = [
+        mapping(owner, "metadata").get(CALL_ID_KEY)
+        for place in (call, message)
+        for owner in (
+            mapping(place, "assistantOverrides"),
+            mapping(place, "squadOverrides"),
+            mapping(mapping(place, "customer"), "assistantOverrides"),
+            mapping(place, "assistant"),
+        )
+    ]
+    candidates.append(call.get("name"))
+    candidates += [mapping(place, "customer").get("externalId") for place in (call, message)]
+    return next((found for candidate in candidates if (found := _uuid(candidate))), None)
+
+
+def _uuid(value: object) -> UUID | None:
+    # Only as we write it: UUID() also takes braces, a urn and bare digits, which are somebody else's.
+    try:
+        found = UUID(value) if isinstance(value, str) and len(value) == 36 else None
+    except ValueError:
+        return None
+    return found if found and str(found) == str(value).lower() else None
+
+
+def _pushed_status(kind: MessageKind, message: Json, call: Json) -> CallStatus | None:
+    # What the call object of any other message says is older than the message, and may be overtaken already.
+    if kind is MessageKind.REPORT:
+        return CallStatus.ENDED
+    if kind is MessageKind.STATUS:
+        return _STATUSES.get(str(message.get("status"))) or _status(call)
+    if kind is MessageKind.DELETED and _status(call) is CallStatus.ENDED:
+        return CallStatus.ENDED
+    return None
+
+
+def _status(call: Json) -> CallStatus | None:
+    """Where a call stands. A word we do not know (`deletion-failed`) does not hide that the call is over."""
+    over = text(call.get("endedReason")) or instant(call.get("endedAt"))
+    return _STATUSES.get(str(call.get("status"))) or (CallStatus.ENDED if over else None)
+
+
+def _limits(place: Json) -> Limits | None:
+    said = mapping(place, "subscriptionLimits")
+    if not said:
+        return None
+    return Limits(
+        blocked=said.get("concurrencyBlocked") is True,
+        limit=_count(said.get("concurrencyLimit")),
+        remaining=_count(said.get("remainingConcurrentCalls")),
+    )
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**31:
+        return None
+    return int(value)
+
+
+def _control_url(call: Json) -> str | None:
+    url = text(mapping(call, "monitor").get("controlUrl"))
+    return (
+        url if url and url.startswith("https://") and len(url) <= 2000 else None
+    )  # characters; real ones have about 120
+
+
+def _name(place: Json, key: str) -> str | None:
+    found = text(place.get(key))
+    return found if found and len(found) <= _LONGEST_NAME else None
+
+
+def _pushed_key(
+    kind: MessageKind,
+    kind_of: str,
+    call: str | UUID | None,
+    status: CallStatus | None,
+    message: Json,
+    message_id: str | None,
+    stored: Json,
+) -> str:
+    """One key per fact where the fact is told once, whatever the delivery: an end, a report.
+
+    For the rest the sender's id of the message, if it has one; whether Vapi keeps it over a repeated delivery is not
+    documented, and a repeat that slips through changes nothing. Last resorts are the moment, and the body itself.
+    """
+    if call is None:
+        return _hashed("body", stored)
+    if kind is MessageKind.REPORT:
+        return _short(f"{call}:report")
+    if kind is MessageKind.STATUS and status is CallStatus.ENDED:
+        return _short(f"{call}:status:ended")
+    if message_id:
+        return _short(f"{call}:id:{message_id}")
+    stamp = message.get("timestamp")
+    if stamp is None:
+        return _hashed(f"{call}:body", stored)
+    told = [message.get(part) for part in ("status", "role", "turn", "transcriptType")]
+    return _short(":".join([str(call), kind_of, *("" if part is None else str(part) for part in told), str(stamp)]))
+
+
+def _asked_key(
+    call: str | UUID | None, status: CallStatus | None, ending: Ending | None, received: Json, stored: Json
+) -> str:
+    """One key per state that the provider's record was seen in.
+
+    Completeness is part of it: time alone completes an ending, while the record stays as it was.
+    """
+    updated_at = text(received.get("updatedAt"))
+    if call is None or updated_at is None:
+        return _hashed(f"{call}:asked", stored)
+    whole = ":complete" if ending is not None and ending.complete else ""
+    return _short(f"{call}:asked:{updated_at}:{status}{whole}")
+
+
+def _hashed(start: str, stored: Json) -> str:
+    # Over the redacted body, as presigned URLs differ between deliveries of one message.
+    canonical = json.dumps(stored, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _short(f"{start}:{hashlib.sha256(canonical.encode()).hexdigest()}")
+
+
+def _short(key: str) -> str:
+    key = storable(key)
+    return key if len(key) <= _LONGEST_KEY else f"hash:{hashlib.sha256(key.encode()).hexdigest()}"
