@@ -16,7 +16,7 @@ E164 = re.compile(r"\+[1-9]\d{6,14}")
 ANY_NUMBER = re.compile(r"\+?[a-zA-Z0-9]{3,40}")
 
 
-class Refusal(Exception):  # noqa: N818 - an answer that Vapi gives too, not a failure of ours
+class Refusal(Exception):
     """An answer other than the one asked for, in Vapi's shape."""
 
     def __init__(self, status: HTTPStatus, message: str | list[str]) -> None:

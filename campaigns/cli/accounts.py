@@ -1,0 +1,86 @@
+"""`outbound accounts`: the Vapi organisations that campaigns call through."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from campaigns import clock
+from campaigns.cli.database import transaction
+from campaigns.cli.files import read_toml
+from campaigns.cli.output import AsJson, print_json, print_table, say
+from campaigns.errors import UnknownName
+from campaigns.pipeline import reporting, scheduling
+from campaigns.rules.definition import AccountDefinition, read_definition
+from campaigns.settings import secret
+
+accounts = typer.Typer(no_args_is_help=True, help="The Vapi organisations that campaigns call through.")
+
+
+@accounts.command()
+def apply(
+    file: Annotated[Path, typer.Argument(help="A TOML file that describes one account.")], *, as_json: AsJson = False
+) -> None:
+    """Create an account, or change it to what the file says.
+
+    The file holds the NAMES of environment variables, never a secret. Their values are looked for now, so that a
+    missing one is not found out in the middle of a campaign.
+
+    Example: outbound accounts apply vapi.toml
+    """
+    definition = read_definition(AccountDefinition, read_toml(file), source=str(file))
+    for name in (definition.key_env, *(name for check in definition.webhook for name in check.secret_env)):
+        secret(name)
+    with transaction() as session:
+        moment = clock.read(session)
+        applied = scheduling.apply_account(session, definition, who=getpass.getuser(), now=moment.now, real=moment.real)
+    if as_json:
+        print_json({"account": definition.name, "created": applied.created, "changed": applied.changed})
+    else:
+        print_applied("account", definition.name, applied)
+    if definition.public_url is None:
+        say("no public_url: results are asked for instead of pushed, which takes minutes longer")
+
+
+@accounts.command("list")
+def list_(*, as_json: AsJson = False) -> None:
+    """Every account and whether it may dial.
+
+    Example: outbound accounts list
+    """
+    with transaction() as session:
+        found = reporting.accounts(session)
+    if as_json:
+        print_json(found)
+        return
+    columns = ("name", "base_url", "concurrency", "calls_per_second", "state")
+    print_table("Accounts", columns, [[account[column] for column in columns] for account in found])
+
+
+@accounts.command()
+def show(name: Annotated[str, typer.Argument(help="The account's name.")], *, as_json: AsJson = False) -> None:
+    """One account in full, secrets by name only.
+
+    Example: outbound accounts show main
+    """
+    with transaction() as session:
+        found = [account for account in reporting.accounts(session) if account["name"] == name]
+    if not found:
+        raise UnknownName(f"account {name!r} does not exist: `outbound accounts list` shows those that do")
+    if as_json:
+        print_json(found[0])
+    else:
+        print_table(f"Account {name}", ("key", "value"), found[0].items())
+
+
+def print_applied(kind: str, name: str, applied: scheduling.Applied) -> None:
+    """One line that says what applying a file did."""
+    if applied.created:
+        typer.echo(f"{kind} {name} created")
+    elif applied.changed:
+        typer.echo(f"{kind} {name} changed: {', '.join(applied.changed)}")
+    else:
+        typer.echo(f"{kind} {name} is already like that")

@@ -1,0 +1,184 @@
+"""`outbound campaign`: campaigns as files, and their life."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from campaigns import clock, db
+from campaigns.cli.accounts import print_applied
+from campaigns.cli.database import database, transaction
+from campaigns.cli.files import read_toml
+from campaigns.cli.output import AsJson, print_json, print_table, say
+from campaigns.pipeline import reporting, scheduling
+from campaigns.rules.call_state import CallState
+from campaigns.rules.campaign_state import CampaignState, Command
+from campaigns.rules.definition import CampaignDefinition, read_definition
+from campaigns.rules.timing import Timing
+
+campaign = typer.Typer(no_args_is_help=True, help="Campaigns: what to say, to whom, when and how hard.")
+
+Name = Annotated[str, typer.Argument(help="The campaign's name.")]
+Why = Annotated[str | None, typer.Option(help="Kept in the audit beside who and when.")]
+RESCHEDULE_BATCH = 1_000  # prospects to a transaction: a fraction of a second of locks
+
+
+@campaign.command()
+def apply(
+    file: Annotated[Path, typer.Argument(help="A TOML file that describes one campaign.")], *, as_json: AsJson = False
+) -> None:
+    """Create a campaign, or change it to what the file says. Due times are worked out anew.
+
+    Example: outbound campaign apply spring.toml
+    """
+    definition = read_definition(CampaignDefinition, read_toml(file), source=str(file))
+    with database() as url:
+        with db.transaction(url) as session:
+            applied = scheduling.apply_campaign(session, definition, who=getpass.getuser(), now=clock.read(session).now)
+        after_id: int | None = 0 if applied.changed and not applied.created else None
+        while after_id is not None:
+            with db.transaction(url) as session:
+                after_id = scheduling.reschedule(
+                    session, applied.id, after_id=after_id, limit=RESCHEDULE_BATCH, now=clock.read(session).now
+                )
+    if as_json:
+        print_json({"campaign": definition.name, "created": applied.created, "changed": applied.changed})
+    else:
+        print_applied("campaign", definition.name, applied)
+
+
+@campaign.command()
+def start(name: Name, *, as_json: AsJson = False) -> None:
+    """Let a draft campaign call, from its start time on.
+
+    Example: outbound campaign start spring
+    """
+    _command(name, Command.START, None, as_json=as_json)
+
+
+@campaign.command()
+def pause(name: Name, *, why: Why = None, as_json: AsJson = False) -> None:
+    """Place no further call until it is resumed. Returns when that is certain; names the calls still in flight.
+
+    Example: outbound campaign pause spring --why "wrong script"
+    """
+    _command(name, Command.PAUSE, why, as_json=as_json)
+
+
+@campaign.command()
+def resume(name: Name, *, why: Why = None, as_json: AsJson = False) -> None:
+    """Let a paused campaign call again.
+
+    Example: outbound campaign resume spring
+    """
+    _command(name, Command.RESUME, why, as_json=as_json)
+
+
+@campaign.command()
+def cancel(name: Name, *, why: Why = None, as_json: AsJson = False) -> None:
+    """End a campaign for good. Nobody else is called; calls in flight are named and run to their end.
+
+    Example: outbound campaign cancel spring --why "offer withdrawn"
+    """
+    _command(name, Command.CANCEL, why, as_json=as_json)
+
+
+@campaign.command("list")
+def list_(*, as_json: AsJson = False) -> None:
+    """Every campaign with its figures.
+
+    Example: outbound campaign list
+    """
+    with transaction() as session:
+        found = reporting.campaigns(session)
+    if as_json:
+        print_json([_as_json(progress) for progress in found])
+        return
+    print_table(
+        "Campaigns",
+        ("name", "state", "people", "finished", "calls", "lines", "why"),
+        [(each.name, each.state, each.total, each.finished, each.calls, each.lines, each.state_why) for each in found],
+    )
+
+
+@campaign.command()
+def show(name: Name, *, as_json: AsJson = False) -> None:
+    """One campaign: its state, its figures and its definition.
+
+    Example: outbound campaign show spring
+    """
+    with transaction() as session:
+        found = scheduling.find(session, name)
+        progress = reporting.progress(session, found)
+        definition = dict(found.definition)
+    if as_json:
+        print_json(_as_json(progress) | {"definition": definition})
+        return
+    print_progress(progress)
+    shown = {key: value for key, value in definition.items() if value not in (None, {}, [])}
+    print_table("Definition", ("key", "value"), sorted(shown.items()))
+
+
+def print_progress(progress: reporting.Progress) -> None:
+    """The campaign's figures as tables."""
+    why = f" ({progress.state_why})" if progress.state_why else ""
+    typer.echo(f"campaign {progress.name} is {progress.state}{why}")
+    print_table("People", ("state", "people"), [*sorted(progress.prospects.items()), ("total", progress.total)])
+    if progress.outcomes:
+        print_table(
+            "Outcomes of settled calls",
+            ("outcome", "calls"),
+            sorted(progress.outcomes.items(), key=lambda item: -item[1]),
+        )
+    typer.echo(f"{progress.calls} calls made, {progress.lines} lines in use")
+
+
+def _as_json(progress: reporting.Progress) -> dict[str, object]:
+    return {
+        "name": progress.name,
+        "state": progress.state,
+        "why": progress.state_why,
+        "people": {**progress.prospects, "total": progress.total},
+        "outcomes": dict(progress.outcomes),
+        "calls": progress.calls,
+        "lines": progress.lines,
+    }
+
+
+def _command(name: str, wanted: Command, why: str | None, *, as_json: bool) -> None:
+    with database() as url:
+        with db.transaction(url) as session:
+            state = scheduling.command(
+                session, name, wanted, who=getpass.getuser(), now=clock.read(session).now, why=why
+            )
+        in_flight = _wait_for_sending(url, name) if wanted in {Command.PAUSE, Command.CANCEL} else []
+    if as_json:
+        print_json(
+            {
+                "campaign": name,
+                "state": state,
+                "in_flight": [{"call": call_id, "state": stands} for call_id, stands in in_flight],
+            }
+        )
+        return
+    typer.echo(f"campaign {name} is {state}")
+    if state is CampaignState.SCHEDULED:
+        say("it begins to call at its starts_at, by itself")
+    for call_id, stands in in_flight:
+        typer.echo(f"still in flight: call {call_id} is {stands}")
+
+
+def _wait_for_sending(url: str, name: str) -> list[tuple[object, CallState]]:
+    """What is in flight once every request that was about to leave has left or has given up."""
+    deadline = time.monotonic() + (Timing().send_budget + timedelta(seconds=1)).total_seconds()
+    while True:
+        with db.transaction(url) as session:
+            in_flight = scheduling.still_in_flight(session, scheduling.find(session, name).id)
+        if time.monotonic() > deadline or not any(state is CallState.PLACING for _, state in in_flight):
+            return [*in_flight]
+        time.sleep(0.1)

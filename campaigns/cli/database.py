@@ -1,0 +1,92 @@
+"""Which database a command talks to, and whether its tables are the ones that this version knows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.orm import Session
+
+import migrations
+from campaigns import db
+from campaigns.embedded import Servers, servers
+from campaigns.errors import SetupError
+from campaigns.settings import settings
+
+
+@contextmanager
+def running_servers() -> Iterator[Servers]:
+    """The configured PostgreSQL and Redis, or embedded ones for as long as the block lasts.
+
+    Raises `SetupError` where only one of the two is configured: a command that silently started the other one
+    would work on other data than the person thinks.
+    """
+    url, redis = settings().database_url, settings().redis_url
+    if url is not None and redis is not None:
+        yield Servers(database_url=url, redis_url=redis)
+    elif url is not None or redis is not None:
+        missing = "REDIS_URL" if redis is None else "DATABASE_URL"
+        raise SetupError(f"{missing} is not set: set both DATABASE_URL and REDIS_URL, or neither for embedded servers")
+    else:
+        with servers(settings().data_dir) as embedded:
+            upgrade(embedded.database_url)
+            yield embedded
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """The address of the database, answering, durable and with this version's tables.
+
+    Needs no Redis: with DATABASE_URL set nothing else is looked at.
+    """
+    with ExitStack() as stack:
+        url = settings().database_url
+        if url is None:
+            url = stack.enter_context(running_servers()).database_url
+        db.check(url)
+        require_newest(url)
+        yield url
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """A session on `database()` that commits at the end of the block."""
+    with database() as url, db.transaction(url) as session:
+        yield session
+
+
+def upgrade(url: str) -> None:
+    """Migrate the database to this version's tables; does nothing where they are there."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if _revision(url) != _newest():
+        command.upgrade(_config(url), "head")
+
+
+def require_newest(url: str) -> None:
+    """Raises `SetupError` where the tables are not the ones of this version."""
+    found, newest = _revision(url), _newest()
+    if found != newest:
+        stand = "has no tables yet" if found is None else f"is at migration {found}, this version needs {newest}"
+        raise SetupError(f"the database {stand}: run `outbound db upgrade`")
+
+
+def _revision(url: str) -> str | None:
+    with db.engine(url).connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def _newest() -> str | None:
+    return ScriptDirectory.from_config(_config(None)).get_current_head()
+
+
+def _config(url: str | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["url"] = url
+    return config

@@ -1,0 +1,80 @@
+"""The `outbound` command: nouns, then verbs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+from sqlalchemy.exc import OperationalError
+
+from campaigns.cli.accounts import accounts
+from campaigns.cli.campaign import campaign
+from campaigns.cli.database import upgrade
+from campaigns.cli.demo import demo
+from campaigns.cli.outcomes import outcomes
+from campaigns.cli.output import say
+from campaigns.cli.prospects import prospects
+from campaigns.cli.simulator import simulator
+from campaigns.cli.status import freeze, status, unfreeze
+from campaigns.cli.up import up
+from campaigns.errors import OutboundError, SetupError
+from campaigns.settings import settings
+
+app = typer.Typer(
+    name="outbound",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Outbound call campaigns on Vapi: from a CSV of people to one structured outcome for each.",
+)
+tables = typer.Typer(no_args_is_help=True, help="The database's tables.")
+
+
+@tables.callback()
+def _group() -> None:
+    """The database's tables."""
+
+
+@tables.command("upgrade")
+def upgrade_() -> None:
+    """Bring the database of DATABASE_URL to this version's tables.
+
+    Example: outbound db upgrade
+    """
+    url = settings().database_url
+    if url is None:
+        raise SetupError("DATABASE_URL is not set: embedded servers are upgraded by themselves")
+    upgrade(url)
+    typer.echo("the database has this version's tables")
+
+
+app.add_typer(accounts, name="accounts")
+app.add_typer(campaign, name="campaign")
+app.add_typer(prospects, name="prospects")
+app.add_typer(outcomes, name="outcomes")
+app.add_typer(tables, name="db")
+for verb in (up, demo, simulator, status, freeze, unfreeze):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run the command. What is wrong comes as one line on stderr, and the exit code says that it failed."""
+    try:
+        app()
+    except OutboundError as problem:
+        say(f"outbound: {problem}")
+        sys.exit(1)
+    except OperationalError as problem:
+        first = str(problem.orig).strip().splitlines()[0]
+        say(f"outbound: the database does not answer: {first}")
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the interpreter must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""`outbound outcomes`: what came of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from campaigns import db
+from campaigns.cli.database import database
+from campaigns.cli.output import say, shown_path
+from campaigns.errors import InvalidInput
+from campaigns.pipeline import exporting, scheduling
+
+outcomes = typer.Typer(no_args_is_help=True, help="What came of the calls.")
+
+
+@outcomes.callback()
+def _group() -> None:
+    """What came of the calls."""
+
+
+@outcomes.command()
+def export(
+    campaign: Annotated[str, typer.Argument(help="The campaign's name.")],
+    *,
+    format_: Annotated[exporting.Format, typer.Option("--format", help="What to write.")] = exporting.Format.CSV,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file [default: standard output].")] = None,
+) -> None:
+    """One row for every person of the campaign, those never reached included.
+
+    Example: outbound outcomes export spring --format csv -o spring.csv
+    """
+    with database() as url:
+        if output is None:
+            run_export(url, campaign, format_, sys.stdout)
+            return
+        try:
+            # Written beside and renamed: a file of that name is always whole.
+            partial = output.with_name(output.name + ".partial")
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                written = run_export(url, campaign, format_, file)
+            partial.replace(output)
+        except OSError as problem:
+            raise InvalidInput(f"{output}: {(problem.strerror or 'cannot be written').lower()}") from problem
+    say(f"{written:,} rows written to {shown_path(output)}")
+
+
+def run_export(url: str, campaign: str, format_: exporting.Format, file: TextIO) -> int:
+    """Write the export; returns how many rows."""
+    with db.transaction(url) as session:
+        found = scheduling.find(session, campaign)
+        records = exporting.rows(session, found.id)
+        write = exporting.write_csv if format_ is exporting.Format.CSV else exporting.write_jsonl
+        return write(records, file)

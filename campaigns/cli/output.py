@@ -1,0 +1,93 @@
+"""How results look: tables and progress for people, JSON for programs. Data to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+notes = Console(stderr=True, highlight=False)
+"""Where progress and remarks go."""
+
+
+def say(text: str) -> None:
+    """One line of remark, to stderr."""
+    notes.print(text, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """`value` as JSON, to stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table, to stdout; numbers stand to the right."""
+    table = Table(title=title, title_justify="left")
+    body = [[_shown(cell) for cell in row] for row in rows]
+    for turn, column in enumerate(columns):
+        numeric = bool(body) and all(row[turn].replace(",", "").replace(".", "").isdigit() for row in body if row[turn])
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in body:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+def bar(text: str, *, unit: str) -> Progress:
+    """A progress bar on stderr that shows the count, its rate and the remaining time."""
+    return Progress(
+        TextColumn(text),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + unit),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=notes,
+    )
+
+
+def shown_path(path: Path) -> str:
+    """The path as a person in the working directory would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _shown(cell: Any) -> str:
+    match cell:
+        case None:
+            return ""
+        case datetime():
+            return cell.strftime("%Y-%m-%d %H:%M:%S %Z")
+        case bool():
+            return "yes" if cell else "no"
+        case int():
+            return f"{cell:,}"
+        case _:
+            return str(cell)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case UUID() | Path():
+            return str(value)
+        case Decimal():
+            return float(value)
+        case Mapping():
+            return dict(value)
+        case _:
+            raise TypeError(f"{type(value).__name__} has no JSON form")

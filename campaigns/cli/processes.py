@@ -1,0 +1,150 @@
+"""Several processes in one terminal: started together, printed with their names, stopped together."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType, TracebackType
+from typing import IO, Self
+
+from campaigns.errors import SetupError
+
+STOP_SECONDS = 15.0  # a call that is being placed takes at most its read timeout to record; the rest stop in one
+FAST_DEATH_SECONDS = 10.0  # a process that dies sooner than this after its start is not merely unlucky
+FAST_DEATHS = 3  # so many in a row mean that it cannot run here at all
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(slots=True)
+class _Member:
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[str]
+    started: float
+    fast_deaths: int = 0
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=15))
+
+
+class Fleet:
+    """Processes that live and die with the block. One that dies alone is started again, unless it cannot run."""
+
+    def __init__(self, environment: Mapping[str, str], *, show: Callable[[str, str], None]) -> None:
+        self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
+        self._show = show
+        self._members: list[_Member] = []
+        self._stopping = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Start one more process; its output appears line by line under `name`."""
+        process = self._spawn(command)
+        member = _Member(name, command, process, time.monotonic())
+        self._members.append(member)
+        self._follow(member)
+
+    def wait_for(self, name: str, text: str, *, seconds: float) -> None:
+        """Return when process `name` has printed `text`. Raises `SetupError` where it does not within `seconds`."""
+        member = next(member for member in self._members if member.name == name)
+        deadline = time.monotonic() + seconds
+        while not any(text in line for line in list(member.last_lines)):
+            if time.monotonic() > deadline:
+                raise SetupError(f"{name} did not start within {seconds:g} s: {' / '.join(member.last_lines)}")
+            self.look_after()
+            time.sleep(0.05)
+
+    def look_after(self) -> None:
+        """Start again whatever died. Raises `SetupError` where a process cannot run, with its last words."""
+        for member in self._members:
+            code = member.process.poll()
+            if code is None:
+                continue
+            lived = time.monotonic() - member.started
+            member.fast_deaths = member.fast_deaths + 1 if lived < FAST_DEATH_SECONDS else 0
+            if member.fast_deaths >= FAST_DEATHS:
+                raise SetupError(f"{member.name} cannot run: {' / '.join(member.last_lines) or f'exit code {code}'}")
+            self._show(member.name, f"stopped with exit code {code}: starting it again")
+            member.process = self._spawn(member.command)
+            member.started = time.monotonic()
+            self._follow(member)
+
+    def stop(self) -> None:
+        """Ask all of them to finish, the last started first; end those that do not within fifteen seconds."""
+        if self._stopping:
+            return
+        self._stopping = True
+        for member in reversed(self._members):
+            if member.process.poll() is None:
+                member.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for member in reversed(self._members):
+            try:
+                member.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self._show(member.name, "did not stop in time and is killed")
+                member.process.kill()
+                member.process.wait()
+
+    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[str]:
+        # A session of its own: Ctrl-C reaches us alone, and we stop the others in order. Should we be killed, the
+        # kernel tells them.
+        return subprocess.Popen(  # noqa: S603 - our own commands
+            command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - started before any lock of ours could be held by a thread
+        )
+
+    def _follow(self, member: _Member) -> None:
+        output = member.process.stdout
+        if output is not None:
+            threading.Thread(target=self._read, args=(member, output), daemon=True).start()
+
+    def _read(self, member: _Member, output: IO[str]) -> None:
+        for line in output:
+            text = line.rstrip()
+            if text:
+                member.last_lines.append(text)
+                self._show(member.name, text)
+
+
+def python(*arguments: str) -> list[str]:
+    """A command that runs a module with this very Python."""
+    return [sys.executable, "-m", *arguments]
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that is set by Ctrl-C and by SIGTERM."""
+    stopped = threading.Event()
+
+    def _stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    return stopped
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,61 @@
+"""`outbound status`, `outbound freeze`, `outbound unfreeze`: is anything wrong, and stop everything."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from campaigns import clock
+from campaigns.cli.database import transaction
+from campaigns.cli.output import AsJson, print_json
+from campaigns.pipeline import reporting, scheduling
+
+Why = Annotated[str | None, typer.Option(help="Kept in the audit beside who and when.")]
+
+
+def status(*, as_json: AsJson = False) -> None:
+    """Say whether anything needs a person; exits 1 if so.
+
+    Example: outbound status
+    """
+    with transaction() as session:
+        troubles = reporting.troubles(session)
+    if as_json:
+        print_json([{"what": each.what, "count": each.count, "do": each.do} for each in troubles])
+    elif not troubles:
+        typer.echo("nothing needs you")
+    else:
+        for each in troubles:
+            typer.echo(f"{each.count:,} {each.what}: {each.do}")
+    if troubles:
+        raise typer.Exit(1)
+
+
+def freeze(*, why: Why = None, as_json: AsJson = False) -> None:
+    """Stop all dialling on every account. Returns when no further call can be placed.
+
+    Example: outbound freeze --why "wrong list"
+    """
+    _set_frozen(frozen=True, why=why, as_json=as_json)
+
+
+def unfreeze(*, why: Why = None, as_json: AsJson = False) -> None:
+    """Permit dialling again.
+
+    Example: outbound unfreeze
+    """
+    _set_frozen(frozen=False, why=why, as_json=as_json)
+
+
+def _set_frozen(*, frozen: bool, why: str | None, as_json: bool) -> None:
+    with transaction() as session:
+        changed = scheduling.set_frozen(
+            session, frozen=frozen, who=getpass.getuser(), now=clock.read(session).now, why=why
+        )
+    if as_json:
+        print_json({"frozen": frozen, "accounts": changed})
+    else:
+        done = "frozen" if frozen else "permitted to dial again"
+        typer.echo(f"{', '.join(changed)}: {done}" if changed else f"every account was already {done}")

@@ -1,0 +1,192 @@
+"""The queries behind eligibility: for one prospect or a batch, the same facts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, SQLColumnExpression, exists, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from campaigns.models import Account, Call, Campaign, Consent, Prospect, Suppression
+from campaigns.rules.call_state import HOLDS_PERSON
+from campaigns.rules.calling_rules import applicable, zoned_windows
+from campaigns.rules.campaign_state import CampaignState
+from campaigns.rules.definition import AccountDefinition, CampaignDefinition
+from campaigns.rules.eligibility import Facts
+from campaigns.rules.windows import CallingWindow, ZonedWindow
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignFacts:
+    """What is the same for every prospect of a campaign."""
+
+    id: UUID
+    account_id: UUID
+    state: CampaignState
+    definition: CampaignDefinition
+    account: AccountDefinition
+    frozen: bool
+    account_stop: str | None
+
+
+def about_campaigns(session: Session, campaign_ids: Collection[UUID]) -> dict[UUID, CampaignFacts]:
+    """What is the same for every prospect, for each of these campaigns."""
+    rows = session.execute(
+        select(
+            Campaign.id,
+            Campaign.account_id,
+            Campaign.state,
+            Campaign.definition,
+            Account.definition.label("account"),
+            Account.frozen_at,
+            Account.stop_reason,
+        )
+        .join(Account, Account.id == Campaign.account_id)
+        .where(Campaign.id.in_(campaign_ids))
+    )
+    return {
+        row.id: CampaignFacts(
+            id=row.id,
+            account_id=row.account_id,
+            state=row.state,
+            definition=CampaignDefinition.model_validate(row.definition),
+            account=AccountDefinition.model_validate(row.account),
+            frozen=row.frozen_at is not None,
+            account_stop=row.stop_reason,
+        )
+        for row in rows
+    }
+
+
+def gather(session: Session, prospect_ids: Collection[int]) -> dict[int, Facts]:
+    """The facts about each of these prospects, as the database has them now."""
+    other = aliased(Call)
+    rows = session.execute(
+        select(
+            Prospect.id,
+            Prospect.campaign_id,
+            Prospect.country,
+            Prospect.states,
+            Prospect.zones,
+            Prospect.attempts,
+            Prospect.calls,
+            Prospect.not_before,
+            suppressed(Prospect.person_id, Prospect.campaign_id).label("suppressed"),
+            consented(Prospect.person_id, Prospect.campaign_id).label("own_consent"),
+            exists()
+            .where(
+                other.person_id == Prospect.person_id,
+                other.prospect_id != Prospect.id,
+                other.state.in_(sorted(HOLDS_PERSON)),
+            )
+            .label("person_in_call"),
+        ).where(Prospect.id.in_(prospect_ids))
+    ).all()
+    campaigns = about_campaigns(session, {row.campaign_id for row in rows})
+    return {
+        row.id: _facts(
+            campaigns[row.campaign_id],
+            country=row.country,
+            states=row.states,
+            zones=row.zones,
+            suppressed=row.suppressed,
+            own_consent=row.own_consent,
+            attempts=row.attempts,
+            calls=row.calls,
+            not_before=row.not_before,
+            person_in_call=row.person_in_call,
+        )
+        for row in rows
+    }
+
+
+def about_newcomer(
+    campaign: CampaignFacts,
+    *,
+    country: str | None,
+    states: Collection[str],
+    zones: Collection[str],
+    suppressed: bool,
+    own_consent: bool,
+) -> Facts:
+    """The facts about somebody who is about to become a prospect."""
+    return _facts(campaign, country=country, states=states, zones=zones, suppressed=suppressed, own_consent=own_consent)
+
+
+def suppressed(person_id: SQLColumnExpression[int], campaign_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
+    """Whether a do-not-call entry for all campaigns or for this one stands."""
+    return exists().where(
+        Suppression.person_id == person_id,
+        Suppression.lifted_at.is_(None),
+        or_(Suppression.campaign_id.is_(None), Suppression.campaign_id == campaign_id),
+    )
+
+
+def consented(person_id: SQLColumnExpression[int], campaign_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
+    """Whether the person's own consent, to this campaign or to all, is recorded and not withdrawn."""
+    return exists().where(
+        Consent.person_id == person_id,
+        Consent.withdrawn_at.is_(None),
+        or_(Consent.campaign_id.is_(None), Consent.campaign_id == campaign_id),
+    )
+
+
+def _facts(
+    campaign: CampaignFacts,
+    *,
+    country: str | None,
+    states: Collection[str],
+    zones: Collection[str],
+    suppressed: bool,
+    own_consent: bool,
+    attempts: int = 0,
+    calls: int = 0,
+    not_before: datetime | None = None,
+    person_in_call: bool = False,
+) -> Facts:
+    definition = campaign.definition
+    place = _place(definition.windows, country, tuple(sorted(states)), tuple(sorted(zones)))
+    return Facts(
+        frozen=campaign.frozen,
+        account_stop=campaign.account_stop,
+        campaign_state=campaign.state,
+        starts_at=definition.starts_at,
+        ends_at=definition.ends_at,
+        windows=place.windows,
+        zones_known=bool(zones),
+        rule_refusal=place.refusal,
+        suppressed=suppressed,
+        consent_needed=place.consent_needed,
+        consented=own_consent or definition.consent is not None,
+        attempts=attempts,
+        max_attempts=definition.retry.max_attempts,
+        calls=calls,
+        max_calls=definition.retry.max_calls,
+        not_before=not_before,
+        person_in_call=person_in_call,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the calling rules say about somewhere."""
+
+    windows: tuple[ZonedWindow, ...]
+    refusal: str | None
+    consent_needed: bool
+
+
+@lru_cache(maxsize=4096)  # as many as a large campaign has combinations of states and zones
+def _place(window: CallingWindow, country: str | None, states: tuple[str, ...], zones: tuple[str, ...]) -> _Place:
+    rules = applicable(country, states)
+    own = tuple(ZonedWindow(window, ZoneInfo(zone)) for zone in zones)
+    return _Place(
+        windows=own + zoned_windows(rules, zones),
+        refusal=rules.refusal,
+        consent_needed=any(rule.consent != "none" for rule in rules.jurisdictions),
+    )

@@ -1,0 +1,144 @@
+"""The call ledger: the only place that moves a call or a prospect from one state to another, and that counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from campaigns.facts import CampaignFacts, about_campaigns
+from campaigns.models import TALLY_SLOTS, Call, Prospect, Tally
+from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence, Verdict, judge
+from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
+from campaigns.rules.prospect_state import ProspectState
+from campaigns.rules.timing import Timing
+
+Counts = Counter[tuple[UUID, str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A call and its prospect under lock, with the terms of their campaign."""
+
+    prospect: Prospect
+    call: Call
+    campaign: CampaignFacts
+    timing: Timing
+
+
+def lock(session: Session, call_id: UUID, *, timing: Timing) -> Locked | None:
+    """The call and its prospect, locked in the ledger's order; None where there is no such call."""
+    prospect_id = session.scalar(select(Call.prospect_id).where(Call.id == call_id))
+    if prospect_id is None:
+        return None
+    # NO KEY UPDATE: rows that refer to these by a foreign key can still be written meanwhile.
+    prospect = session.get_one(Prospect, prospect_id, with_for_update={"key_share": True}, populate_existing=True)
+    call = session.get_one(Call, call_id, with_for_update={"key_share": True}, populate_existing=True)
+    campaign = about_campaigns(session, [call.campaign_id])[call.campaign_id]
+    return Locked(prospect, call, campaign, timing.permitted(loopback=campaign.account.loopback))
+
+
+def move(locked: Locked, evidence: Evidence, *, now: datetime, real: datetime, why: str | None = None) -> Verdict:
+    """Apply one piece of evidence to a locked call, and let its prospect follow.
+
+    A call that proves not placed leaves its prospect where it is: whoever withdrew it knows when it is due again.
+    """
+    prospect, call, timing = locked.prospect, locked.call, locked.timing
+    verdict = judge(call.state, evidence)
+    call.changed_at = now
+    if verdict.effect is Effect.INCIDENT:
+        call.incident = verdict.why
+        return verdict
+    if verdict.effect is Effect.IGNORE:
+        if call.state in LIVE:
+            call.check_at = real + timing.silence  # late or repeated, but a sign of life
+        return verdict
+    call.state = verdict.state
+    call.state_why = why or verdict.why or None
+    call.asked = 0
+    match verdict.state:
+        case CallState.PLACING:
+            call.intent_at = now
+            call.check_at = real + timing.answer
+            call.quiet_at = real + timing.quiet
+            call.line_until = now + locked.campaign.definition.max_duration
+        case CallState.UNKNOWN:
+            call.check_at = real + timing.ask_again
+        case CallState.ENDED:
+            call.check_at = real + timing.report_grace
+        case CallState.REVIEW | CallState.NOT_PLACED:
+            call.check_at = None
+        case _:
+            call.check_at = real + timing.silence
+    _follow(prospect, call, verdict.state, now=now)
+    return verdict
+
+
+def _follow(prospect: Prospect, call: Call, state: CallState, *, now: datetime) -> None:
+    if prospect.state in FINAL_PROSPECT:
+        return
+    if state is CallState.ENDED:
+        set_state(prospect, ProspectState.SETTLING, now=now)
+    elif state is CallState.REVIEW:
+        set_state(prospect, ProspectState.REVIEW, now=now, why=call.state_why)
+    elif state is not CallState.NOT_PLACED and prospect.state is not ProspectState.IN_CALL:
+        set_state(prospect, ProspectState.IN_CALL, now=now)
+
+
+def set_state(
+    prospect: Prospect,
+    state: ProspectState,
+    *,
+    now: datetime,
+    due_at: datetime | None = None,
+    why: str | None = None,
+) -> None:
+    """Move a locked prospect and count it where it now stands. `due_at` belongs to `waiting` and to nothing else."""
+    if state is not prospect.state:
+        session = cast("Session", Session.object_session(prospect))
+        count(session, prospect.campaign_id, f"prospect:{prospect.state}", prospect.id, -1)
+        count(session, prospect.campaign_id, f"prospect:{state}", prospect.id, 1)
+    prospect.state = state
+    prospect.state_why = why
+    prospect.due_at = due_at
+    prospect.changed_at = now
+
+
+def uncount(session: Session, prospect: Prospect, call: Call) -> None:
+    """Take a call that proved not placed out of its prospect's count of calls."""
+    if call.counted:
+        call.counted = False
+        prospect.calls -= 1
+        count(session, call.campaign_id, "call:made", prospect.id, -1)
+
+
+def count(session: Session, campaign_id: UUID, name: str, key: int, by: int) -> None:
+    """Count `by` more of `name`; `key` spreads the counting over the slots. Written when the transaction commits."""
+    counts: Counts = session.info.setdefault("tallies", Counter())
+    counts[(campaign_id, name, key % TALLY_SLOTS)] += by
+
+
+def write_tallies(session: Session) -> None:
+    """Write what was counted, after every other lock was taken and in one order, so that no two writers deadlock."""
+    counts: Counts = session.info.pop("tallies", Counter())
+    rows = [
+        {"campaign_id": campaign_id, "name": name, "slot": slot, "count": by}
+        for (campaign_id, name, slot), by in sorted(counts.items())
+        if by
+    ]
+    if not rows:
+        return
+    session.flush()
+    statement = insert(Tally).values(rows)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Tally.campaign_id, Tally.name, Tally.slot],
+            set_={"count": Tally.count + statement.excluded.count},
+        )
+    )

@@ -1,0 +1,217 @@
+"""Where things stand: campaigns, progress, one person's whole story, and whether anything is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from campaigns.errors import UnknownName
+from campaigns.models import Account, Call, Campaign, Event, Import, Outcome, Person, Prospect, Tally
+from campaigns.rules.call_state import HOLDS_LINE, CallState
+from campaigns.rules.prospect_state import FINAL, ProspectState
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One campaign in numbers, read from its tallies: as quick for ten million prospects as for ten."""
+
+    name: str
+    state: str
+    state_why: str | None
+    prospects: Mapping[str, int]
+    """By state."""
+    outcomes: Mapping[str, int]
+    """Settled calls by outcome class."""
+    calls: int
+    """Calls that were made or may have been."""
+    lines: int
+    """Lines in use now."""
+
+    @property
+    def total(self) -> int:
+        """Everybody who was imported."""
+        return sum(self.prospects.values())
+
+    @property
+    def finished(self) -> int:
+        """Those in a final state."""
+        return sum(number for state, number in self.prospects.items() if state in FINAL)
+
+
+def progress(session: Session, campaign: Campaign) -> Progress:
+    """The campaign's figures as they are now."""
+    rows = session.execute(
+        select(Tally.name, func.sum(Tally.count)).where(Tally.campaign_id == campaign.id).group_by(Tally.name)
+    )
+    counts = {name: int(number) for name, number in rows if number}
+    lines = session.scalar(
+        select(func.count()).where(
+            Call.account_id == campaign.account_id,
+            Call.campaign_id == campaign.id,
+            Call.state.in_(sorted(HOLDS_LINE)),
+        )
+    )
+    return Progress(
+        name=campaign.name,
+        state=str(campaign.state),
+        state_why=campaign.state_why,
+        prospects=_named(counts, "prospect:"),
+        outcomes=_named(counts, "outcome:"),
+        calls=counts.get("call:made", 0),
+        lines=lines or 0,
+    )
+
+
+def accounts(session: Session) -> list[dict[str, Any]]:
+    """Every account: its definition, and whether it may dial."""
+    found = []
+    for account in session.scalars(select(Account).order_by(Account.name)):
+        state = "dialling"
+        if account.frozen_at is not None:
+            state = f"frozen: {account.frozen_why}" if account.frozen_why else "frozen"
+        elif account.stop_reason is not None:
+            state = f"stopped: {account.stop_reason}"
+        found.append({**account.definition, "state": state})
+    return found
+
+
+def campaigns(session: Session) -> list[Progress]:
+    """Every campaign, newest first."""
+    ordered = session.scalars(select(Campaign).order_by(Campaign.created_at.desc(), Campaign.name))
+    return [progress(session, campaign) for campaign in ordered]
+
+
+def count_from_rows(session: Session, campaign_id: UUID) -> dict[str, int]:
+    """The same figures as the tallies, counted from the rows: what the tallies are checked against."""
+    states = session.execute(
+        select(Prospect.state, func.count()).where(Prospect.campaign_id == campaign_id).group_by(Prospect.state)
+    )
+    outcomes = session.execute(
+        select(Outcome.outcome, func.count())
+        .join(Call, Call.id == Outcome.call_id)
+        .where(Outcome.campaign_id == campaign_id, Call.settled_at.is_not(None))
+        .group_by(Outcome.outcome)
+    )
+    made = session.scalar(select(func.count()).where(Call.campaign_id == campaign_id, Call.counted)) or 0
+    return (
+        {f"prospect:{state}": number for state, number in states}
+        | {f"outcome:{outcome}": number for outcome, number in outcomes}
+        | ({"call:made": made} if made else {})
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One moment of a person's story."""
+
+    at: datetime
+    what: str
+    detail: str
+    campaign: str
+
+
+def trace(session: Session, number: str) -> list[Story]:
+    """Everything that happened to the person at `number`, over all campaigns, in the order it happened."""
+    person = session.scalar(select(Person).where(Person.number == number))
+    if person is None:
+        raise UnknownName("nobody with that number was ever imported")
+    stories: list[Story] = []
+    rows = session.execute(
+        select(Prospect, Campaign.name, Import.source)
+        .join(Campaign, Campaign.id == Prospect.campaign_id)
+        .join(Import, Import.id == Prospect.import_id)
+        .where(Prospect.person_id == person.id)
+    )
+    for prospect, campaign, source in rows:
+        zones = ", ".join(prospect.zones) or "zone unknown"
+        stories.append(Story(prospect.created_at, "imported", f"line {prospect.line} of {source}; {zones}", campaign))
+        stories += _calls_of(session, prospect, campaign)
+        detail = prospect.state_why or ""
+        if prospect.due_at is not None:
+            detail = f"due {prospect.due_at.isoformat(timespec='seconds')}" + (f", {detail}" if detail else "")
+        stories.append(Story(prospect.changed_at, f"is {prospect.state}", detail, campaign))
+    return sorted(stories, key=lambda story: story.at)
+
+
+def _calls_of(session: Session, prospect: Prospect, campaign: str) -> list[Story]:
+    stories = []
+    for call in session.scalars(select(Call).where(Call.prospect_id == prospect.id).order_by(Call.claimed_at)):
+        stories.append(Story(call.claimed_at, "call claimed", str(call.id), campaign))
+        if call.intent_at is not None:
+            stories.append(Story(call.intent_at, "call intended", str(call.id), campaign))
+        else:
+            stories.append(Story(call.changed_at, f"call {call.state}", call.state_why or "", campaign))
+        stories += [
+            Story(event.received_at, f"{event.learned} {event.type}", event.effect or _status(event.body), campaign)
+            for event in session.scalars(select(Event).where(Event.call_id == call.id).order_by(Event.id))
+        ]
+        outcome = session.get(Outcome, call.id)
+        if outcome is not None and call.settled_at is not None:
+            stories.append(Story(call.settled_at, f"settled: {outcome.outcome}", outcome.ended_reason or "", campaign))
+        if call.incident is not None:
+            stories.append(Story(call.changed_at, "INCIDENT", call.incident, campaign))
+    return stories
+
+
+def _status(body: Mapping[str, Any]) -> str:
+    return str(body.get("message") or body.get("status") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that a person should look at."""
+
+    what: str
+    count: int
+    do: str
+
+
+def troubles(session: Session) -> list[Trouble]:
+    """Everything that does not mend itself; empty means that all is well."""
+    found = [
+        Trouble(
+            "prospects in review: nobody can tell whether they were rung",
+            _count(session, select(func.count()).where(Call.state == CallState.REVIEW)),
+            "look at them with `outbound prospects trace PHONE`",
+        ),
+        Trouble(
+            "calls with an incident: the provider knows more of them than our ledger",
+            _count(session, select(func.count()).where(Call.incident.is_not(None))),
+            "look at them with `outbound calls list`",
+        ),
+        Trouble(
+            "events in the dead letter: they name no call that we know, or could not be applied",
+            _count(session, select(func.count()).where(Event.applied_at.is_(None), Event.retry_at.is_(None))),
+            "they are applied by themselves if their call turns up",
+        ),
+    ]
+    found += [
+        Trouble(f"account {name} is stopped: {reason}", 1, "mend it, then `outbound accounts apply` again")
+        for name, reason in session.execute(
+            select(Account.name, Account.stop_reason).where(Account.stop_reason.is_not(None))
+        )
+    ]
+    found += [
+        Trouble(f"account {name} is frozen", 1, "`outbound unfreeze` permits dialling again")
+        for name in session.scalars(select(Account.name).where(Account.frozen_at.is_not(None)))
+    ]
+    return [trouble for trouble in found if trouble.count]
+
+
+def in_review(session: Session) -> int:
+    """Prospects that wait for a person's decision."""
+    return _count(session, select(func.count()).where(Prospect.state == ProspectState.REVIEW))
+
+
+def _count(session: Session, query: Any) -> int:
+    return int(session.scalar(query) or 0)
+
+
+def _named(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): number for name, number in counts.items() if name.startswith(prefix)}

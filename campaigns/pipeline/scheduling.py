@@ -1,0 +1,329 @@
+"""Accounts and campaigns as files, and the life of a campaign: apply, start, pause, resume, cancel, end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import ScalarSelect, and_, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from campaigns import ledger
+from campaigns.errors import NotAllowed, UnknownName
+from campaigns.facts import gather
+from campaigns.ledger import set_state
+from campaigns.models import Account, Call, Campaign, Change, Pace, PhoneNumber, Prospect, Tally
+from campaigns.rules.call_state import LIVE, CallState
+from campaigns.rules.campaign_state import CampaignState, Command, after
+from campaigns.rules.definition import AccountDefinition, CampaignDefinition
+from campaigns.rules.eligibility import Refused, when_due
+from campaigns.rules.prospect_state import OPEN, ProspectState
+
+CLOSE_BATCH = 5_000  # rows updated by one statement, to keep it far below the statement timeout
+ENDABLE = frozenset({CampaignState.SCHEDULED, CampaignState.RUNNING, CampaignState.PAUSED})
+OVER = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
+CLOSABLE = frozenset({ProspectState.WAITING, ProspectState.HELD})
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What applying a file did."""
+
+    id: UUID
+    created: bool
+    changed: tuple[str, ...]
+    """The keys whose value is another one now."""
+
+
+def apply_account(
+    session: Session, definition: AccountDefinition, *, who: str, now: datetime, real: datetime
+) -> Applied:
+    """Create the account, or give it this definition. A stop for a refused key is lifted: the file was looked at."""
+    account = session.scalar(select(Account).where(Account.name == definition.name).with_for_update(key_share=True))
+    stored = definition.model_dump(mode="json")
+    before = None
+    created = account is None
+    if account is None:
+        account = Account(id=uuid4(), name=definition.name, definition=stored, created_at=now)
+        session.add(account)
+        session.flush()
+        session.add(Pace(account_id=account.id, next_slot=real))
+    else:
+        before = account.definition
+        account.definition = stored
+        account.stop_reason = None
+    changed = _differences(before, stored)
+    if changed:
+        _record(
+            session, who=who, what="apply", subject=f"account:{definition.name}", before=before, after=stored, now=now
+        )
+    return Applied(account.id, created, changed)
+
+
+def apply_campaign(session: Session, definition: CampaignDefinition, *, who: str, now: datetime) -> Applied:
+    """Create the campaign as a draft, or give it this definition.
+
+    Raises `UnknownName` for an account that does not exist, `NotAllowed` for a campaign that is over or would move to
+    another account. After a change the due times are worked out anew with `reschedule`.
+    """
+    account = session.scalar(select(Account).where(Account.name == definition.account).with_for_update(read=True))
+    if account is None:
+        raise UnknownName(f"account {definition.account!r} does not exist: create it with `outbound accounts apply`")
+    campaign = session.scalar(select(Campaign).where(Campaign.name == definition.name).with_for_update(key_share=True))
+    stored = definition.model_dump(mode="json")
+    before = None
+    created = campaign is None
+    if campaign is None:
+        campaign = Campaign(
+            id=uuid4(), account_id=account.id, name=definition.name, state=CampaignState.DRAFT, created_at=now
+        )
+        session.add(campaign)
+    else:
+        if campaign.account_id != account.id:
+            raise NotAllowed(f"campaign {campaign.name} belongs to another account: give the new one another name")
+        if campaign.state in OVER:
+            raise NotAllowed(f"campaign {campaign.name} is {campaign.state}: give the new one another name")
+        before = campaign.definition
+    campaign.definition = stored
+    campaign.starts_at = definition.starts_at
+    campaign.ends_at = definition.ends_at
+    session.flush()
+    for provider_id in definition.phone_number_ids:
+        statement = insert(PhoneNumber).values(
+            id=uuid4(), account_id=account.id, provider_id=provider_id, created_at=now
+        )
+        session.execute(
+            statement.on_conflict_do_nothing(index_elements=[PhoneNumber.account_id, PhoneNumber.provider_id])
+        )
+    changed = _differences(before, stored)
+    if changed:
+        _record(
+            session, who=who, what="apply", subject=f"campaign:{definition.name}", before=before, after=stored, now=now
+        )
+    return Applied(campaign.id, created, changed)
+
+
+def command(
+    session: Session, name: str, wanted: Command, *, who: str, now: datetime, why: str | None = None
+) -> CampaignState:
+    """Start, pause, resume or cancel; returns the state that the campaign is in now.
+
+    The row that every intent share-locks is updated here, so this waits for intents that are open and no later one
+    is committed: once it returns, no further call of the campaign is placed.
+    """
+    campaign = find(session, name, lock=True)
+    started = campaign.starts_at is None or campaign.starts_at <= now
+    if wanted is Command.START and not _has_any(session, campaign, frozenset({ProspectState.WAITING})):
+        raise NotAllowed(
+            f"campaign {name} has nobody to call: import a list with `outbound prospects import FILE --campaign {name}`"
+        )
+    before = campaign.state
+    campaign.state = after(before, wanted, started=started)
+    campaign.state_why = why
+    session.flush()
+    _record(
+        session,
+        who=who,
+        what=str(wanted),
+        subject=f"campaign:{name}",
+        before={"state": before},
+        after={"state": campaign.state},
+        now=now,
+        why=why,
+    )
+    if wanted is Command.CANCEL:
+        _close(session, campaign, ProspectState.CANCELLED, "the campaign was cancelled", now=now)
+    return campaign.state
+
+
+def stop_account(session: Session, account_id: UUID, reason: str, *, now: datetime) -> None:
+    """Claim nothing more for the account: its key or the account itself is refused."""
+    account = session.get_one(Account, account_id, with_for_update={"key_share": True})
+    if account.stop_reason is None:
+        account.stop_reason = reason
+        _record(
+            session,
+            who="provider",
+            what="stop",
+            subject=f"account:{account.name}",
+            before=None,
+            after=None,
+            now=now,
+            why=reason,
+        )
+
+
+def set_frozen(session: Session, *, frozen: bool, who: str, now: datetime, why: str | None) -> list[str]:
+    """Stop all dialling, or permit it again; returns the names of the accounts that changed.
+
+    Like a pause, this waits for open intents: once it returns, nothing further is placed.
+    """
+    changed = []
+    for account in session.scalars(select(Account).order_by(Account.name).with_for_update(key_share=True)):
+        if (account.frozen_at is not None) == frozen:
+            continue
+        account.frozen_at = now if frozen else None
+        account.frozen_why = why if frozen else None
+        what = "freeze" if frozen else "unfreeze"
+        _record(
+            session, who=who, what=what, subject=f"account:{account.name}", before=None, after=None, now=now, why=why
+        )
+        changed.append(account.name)
+    return changed
+
+
+def find(session: Session, name: str, *, lock: bool = False) -> Campaign:
+    """The campaign of that name. Raises `UnknownName`."""
+    query = select(Campaign).where(Campaign.name == name)
+    campaign = session.scalar(query.with_for_update(key_share=True) if lock else query)
+    if campaign is None:
+        raise UnknownName(f"campaign {name!r} does not exist: `outbound campaign list` shows those that do")
+    return campaign
+
+
+def still_in_flight(session: Session, campaign_id: UUID) -> list[tuple[UUID, CallState]]:
+    """The calls that a stop did not prevent: those whose intent was committed before it, and those that are live."""
+    rows = session.execute(
+        select(Call.id, Call.state)
+        .where(Call.campaign_id == campaign_id, Call.state.in_(sorted(LIVE | {CallState.PLACING, CallState.UNKNOWN})))
+        .order_by(Call.claimed_at)
+    )
+    return [(call_id, state) for call_id, state in rows]
+
+
+def reschedule(session: Session, campaign_id: UUID, *, after_id: int, limit: int, now: datetime) -> int | None:
+    """Work out anew when the next `limit` waiting or held prospects are due, in the order of their ids.
+
+    Returns the last id that was looked at, to go on from, or None when everybody was.
+    """
+    prospects = session.scalars(
+        select(Prospect)
+        .where(
+            Prospect.campaign_id == campaign_id,
+            Prospect.id > after_id,
+            Prospect.state.in_(sorted(CLOSABLE)),
+        )
+        .order_by(Prospect.id)
+        .limit(limit)
+        .with_for_update(key_share=True)
+    ).all()
+    facts = gather(session, [prospect.id for prospect in prospects])
+    for prospect in prospects:
+        match when_due(facts[prospect.id], now):
+            case datetime() as due_at:
+                set_state(prospect, ProspectState.WAITING, now=now, due_at=due_at)
+            case Refused() as refusal:
+                set_state(prospect, refusal.becomes, now=now, why=refusal.why)
+    return prospects[-1].id if len(prospects) == limit else None
+
+
+def advance(session: Session, *, now: datetime) -> list[tuple[str, CampaignState]]:
+    """Start what is scheduled for now, end what is over, complete what has nobody left. Safe to run twice.
+
+    Looks at the tallies first, without locks: a campaign's row is share-locked by every intent, so it is locked only
+    to be changed. Those whose last call ended after a cancel or an end are closed here too.
+    """
+    over = or_(Campaign.state.in_(sorted(OVER)), and_(Campaign.state.in_(sorted(ENDABLE)), Campaign.ends_at <= now))
+    ripe = select(Campaign.id).where(
+        or_(
+            and_(Campaign.state == CampaignState.SCHEDULED, Campaign.starts_at <= now),
+            and_(over, _tallied(CLOSABLE) > 0),
+            and_(Campaign.state == CampaignState.RUNNING, _tallied(OPEN) == 0),
+        )
+    )
+    moved: list[tuple[str, CampaignState]] = []
+    for campaign_id in session.scalars(ripe.order_by(Campaign.id)).all():
+        campaign = session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
+        if campaign.state == CampaignState.SCHEDULED and campaign.starts_at is not None and campaign.starts_at <= now:
+            _become(session, campaign, CampaignState.RUNNING, "its start time came", now=now)
+            moved.append((campaign.name, campaign.state))
+        if campaign.state == CampaignState.CANCELLED:
+            _close(session, campaign, ProspectState.CANCELLED, "the campaign was cancelled", now=now)
+        elif campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
+            _close(session, campaign, ProspectState.EXPIRED, "the campaign ended first", now=now)
+        if campaign.state == CampaignState.RUNNING and not _has_any(session, campaign, OPEN):
+            _close(session, campaign, ProspectState.EXPIRED, "still held when the campaign completed", now=now)
+            _become(session, campaign, CampaignState.COMPLETED, "nobody is left to call", now=now)
+            moved.append((campaign.name, campaign.state))
+    return moved
+
+
+def _close(session: Session, campaign: Campaign, state: ProspectState, why: str, *, now: datetime) -> None:
+    """Give everybody who is waiting or held the final `state`. Those in a call follow when it ends."""
+    while True:
+        rows = session.scalars(
+            select(Prospect)
+            .where(Prospect.campaign_id == campaign.id, Prospect.state.in_(sorted(CLOSABLE)))
+            .order_by(Prospect.id)
+            .limit(CLOSE_BATCH)
+            .with_for_update(key_share=True)
+        ).all()
+        for prospect in rows:
+            kept = f"{why}: {prospect.state_why}" if prospect.state == ProspectState.HELD else why
+            set_state(prospect, state, now=now, why=kept)
+        session.flush()
+        if len(rows) < CLOSE_BATCH:
+            return
+
+
+def _become(session: Session, campaign: Campaign, state: CampaignState, why: str, *, now: datetime) -> None:
+    before = campaign.state
+    campaign.state = state
+    campaign.state_why = why
+    _record(
+        session,
+        who="outbound",
+        what=str(state),
+        subject=f"campaign:{campaign.name}",
+        before={"state": before},
+        after={"state": state},
+        now=now,
+        why=why,
+    )
+
+
+def _has_any(session: Session, campaign: Campaign, states: frozenset[ProspectState]) -> bool:
+    session.flush()
+    ledger.write_tallies(session)
+    return bool(session.scalar(select(_tallied(states) > 0).where(Campaign.id == campaign.id)))
+
+
+def _tallied(states: frozenset[ProspectState]) -> ScalarSelect[int]:
+    """How many prospects of the campaign are in one of `states`: a few rows, however large the campaign is."""
+    names = [f"prospect:{state}" for state in sorted(states)]
+    total = select(func.coalesce(func.sum(Tally.count), 0))
+    return total.where(Tally.campaign_id == Campaign.id, Tally.name.in_(names)).correlate(Campaign).scalar_subquery()
+
+
+def _differences(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> tuple[str, ...]:
+    if before is None:
+        return tuple(sorted(after))
+    return tuple(sorted(key for key in {*before, *after} if before.get(key) != after.get(key)))
+
+
+def _record(
+    session: Session,
+    *,
+    who: str,
+    what: str,
+    subject: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+    now: datetime,
+    why: str | None = None,
+) -> None:
+    session.add(
+        Change(
+            at=now,
+            who=who,
+            what=what,
+            subject=subject,
+            before=None if before is None else dict(before),
+            after=None if after is None else dict(after),
+            why=why,
+        )
+    )

@@ -1,0 +1,163 @@
+"""An ended call becomes an outcome, and its prospect is due again or done."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from campaigns.facts import gather
+from campaigns.ledger import Locked, count, lock, set_state
+from campaigns.models import Call, Outcome
+from campaigns.rules.call_state import CallState
+from campaigns.rules.definition import CampaignDefinition
+from campaigns.rules.eligibility import Refused, when_due
+from campaigns.rules.outcome import Ending, OutcomeClass
+from campaigns.rules.prospect_state import FINAL, ProspectState
+from campaigns.rules.retry import Again, Done, after
+from campaigns.rules.timing import Timing
+
+SETTLED_BY_THE_END = frozenset({OutcomeClass.BUSY, OutcomeClass.NO_ANSWER})
+"""Nobody spoke, so no report can bring an opt-out or a callback: the end alone settles these."""
+
+
+def settle(
+    session: Session,
+    call_id: UUID,
+    ending: Ending | None,
+    *,
+    learned: str,
+    now: datetime,
+    timing: Timing,
+    give_up: bool = False,
+) -> ProspectState | None:
+    """Keep what is known about the call's end and, once that is enough, decide what follows for its prospect.
+
+    Returns the prospect's state, or None where the report is still waited for. `give_up` says that it will not come.
+    A later report may revise the outcome or cancel a due time; it never makes a final prospect due again.
+    """
+    locked = lock(session, call_id, timing=timing)
+    if locked is None:
+        return None
+    prospect, call = locked.prospect, locked.call
+    if call.state is not CallState.ENDED:
+        return None
+    outcome = session.get(Outcome, call_id)
+    before = outcome.outcome if outcome is not None else None
+    if ending is not None:
+        outcome = _keep(session, call, outcome, ending, learned=learned, now=now)
+    elif outcome is None:
+        unheard = Ending(reason=None, outcome=OutcomeClass.UNKNOWN, rang=True)
+        outcome = _keep(session, call, None, unheard, learned=learned, now=now)
+    if call.settled_at is not None:
+        _revise(session, locked, before, outcome.outcome, now=now)
+        return prospect.state
+    found = outcome.outcome
+    never_rang = ending is not None and not ending.rang
+    if not (outcome.complete or found in SETTLED_BY_THE_END or never_rang or give_up):
+        return None
+    _settle(session, locked, found, now=now)
+    return prospect.state
+
+
+def _settle(session: Session, locked: Locked, outcome: OutcomeClass, *, now: datetime) -> None:
+    prospect, call, definition = locked.prospect, locked.call, locked.campaign.definition
+    call.settled_at = now
+    call.check_at = None
+    count(session, call.campaign_id, f"outcome:{outcome}", prospect.id, 1)
+    if _counts(outcome, definition):
+        prospect.attempts += 1
+    if prospect.state in FINAL:
+        return
+    match _follows(locked, outcome, now=now):
+        case Done(state, reason):
+            set_state(prospect, state, now=now, why=reason)
+        case Again(not_before):
+            prospect.not_before = not_before
+            session.flush()
+            match when_due(gather(session, [prospect.id])[prospect.id], now):
+                case Refused() as refusal:
+                    set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
+                case due_at:
+                    set_state(prospect, ProspectState.WAITING, now=now, due_at=due_at, why=f"again after {outcome}")
+
+
+def _follows(locked: Locked, outcome: OutcomeClass, *, now: datetime) -> Again | Done:
+    return after(
+        outcome,
+        attempts=locked.prospect.attempts,
+        calls=locked.prospect.calls,
+        plan=locked.campaign.definition.retry,
+        ended_at=locked.call.ended_at or now,
+        capacity_wait=locked.timing.capacity_wait,
+    )
+
+
+def _revise(
+    session: Session, locked: Locked, before: OutcomeClass | None, found: OutcomeClass, *, now: datetime
+) -> None:
+    """A report that came after the call was settled."""
+    if before is None or before is found:
+        return
+    prospect, call, definition = locked.prospect, locked.call, locked.campaign.definition
+    count(session, call.campaign_id, f"outcome:{before}", prospect.id, -1)
+    count(session, call.campaign_id, f"outcome:{found}", prospect.id, 1)
+    prospect.attempts += _counts(found, definition) - _counts(before, definition)
+    if prospect.state is not ProspectState.WAITING:
+        return
+    match _follows(locked, found, now=now):
+        case Done(state, reason):
+            set_state(prospect, state, now=now, why=reason)
+        case Again():
+            pass  # the due time that the end alone gave stands
+
+
+def _counts(outcome: OutcomeClass, definition: CampaignDefinition) -> bool:
+    return outcome in definition.retry.counts
+
+
+def _keep(
+    session: Session, call: Call, outcome: Outcome | None, ending: Ending, *, learned: str, now: datetime
+) -> Outcome:
+    """Merge the ending into what is kept: a complete one replaces, an incomplete one only fills gaps."""
+    if outcome is None:
+        outcome = Outcome(
+            call_id=call.id,
+            campaign_id=call.campaign_id,
+            prospect_id=call.prospect_id,
+            outcome=ending.outcome,
+            complete=False,
+            learned=learned,
+            created_at=now,
+            changed_at=now,
+        )
+        session.add(outcome)
+    elif outcome.complete and not ending.complete:
+        return outcome
+    facts: dict[str, Any] = {
+        "ended_reason": ending.reason,
+        "answered": ending.answered,
+        "duration_seconds": None if ending.duration is None else Decimal(str(ending.duration.total_seconds())),
+        "cost": ending.cost,
+        "costs": {name: str(cost) for name, cost in ending.costs.items()} or None,
+        "summary": ending.summary,
+        "success": ending.success,
+        "structured": dict(ending.structured) or None,
+        "transcript": ending.transcript,
+        "recording": ending.recording,
+    }
+    for name, value in facts.items():
+        if value is not None and (ending.complete or getattr(outcome, name) in (None, {})):
+            setattr(outcome, name, value)
+    if ending.complete or outcome.outcome == OutcomeClass.UNKNOWN:
+        outcome.outcome = ending.outcome
+    outcome.complete = outcome.complete or ending.complete
+    outcome.learned = learned
+    outcome.changed_at = now
+    call.ended_reason = call.ended_reason or ending.reason
+    call.started_at = call.started_at or ending.started_at
+    call.ended_at = call.ended_at or ending.ended_at or now
+    return outcome

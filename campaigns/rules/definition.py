@@ -1,0 +1,295 @@
+"""What an account file and a campaign file may say, checked before anything is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from campaigns.errors import InvalidDefinition, InvalidInput
+from campaigns.rules.outcome import OutcomeClass
+from campaigns.rules.windows import CallingWindow
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+RESERVED_VARIABLES = frozenset(
+    {"customer", "call", "phoneNumber", "transport", "now", "date", "time", "month", "day", "year"}
+)
+"""Names that the provider fills in itself; a variable of that name would be lost or would break a prompt."""
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", value)
+        if match is None:
+            raise ValueError('a duration is a number and a unit, such as "90s", "15m", "2h" or "1d"')
+        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    raise ValueError('a duration is written in quotes with its unit, such as "15m"')
+
+
+def _spell_duration(value: timedelta) -> str:
+    return f"{value.total_seconds():g}s"
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is not a time zone; use a name such as America/New_York or Europe/Paris")
+    return name
+
+
+def _window(value: Any) -> Any:
+    if isinstance(value, CallingWindow):
+        return value
+    try:
+        return CallingWindow.parse(value)
+    except InvalidInput as problem:
+        raise ValueError(str(problem)) from problem
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("give the offset too, such as 2026-03-02T09:00:00-05:00 or ...Z")
+    return value
+
+
+def _slug(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
+        raise ValueError("use up to 63 of a-z, 0-9, - and _, starting with a letter or digit")
+    return name
+
+
+def _environment_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
+        raise ValueError("give the NAME of an environment variable such as VAPI_API_KEY, never the secret itself")
+    return name
+
+
+def _web_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("give a web address such as https://calls.example.com, without ? or #")
+    return url.rstrip("/")
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_spell_duration)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Window = Annotated[CallingWindow, BeforeValidator(_window), PlainSerializer(lambda window: window.describe())]
+Instant = Annotated[datetime, AfterValidator(_aware)]
+Slug = Annotated[str, AfterValidator(_slug)]
+EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class HmacCheck(_Section):
+    """A signature over the raw body, as a custom credential of type hmac sends it."""
+
+    type: Literal["hmac"]
+    secret_env: tuple[EnvironmentName, ...] = Field(min_length=1, max_length=2)
+    algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
+    signature_header: str = "x-signature"
+    timestamp_header: str | None = "x-timestamp"
+    prefix: str = ""
+    encoding: Literal["hex", "base64"] = "hex"
+    payload_format: str = "{timestamp}.{body}"
+    tolerance: Duration = timedelta(minutes=5)
+    message_id_header: str | None = None
+
+
+class BearerCheck(_Section):
+    """A fixed token in a header."""
+
+    type: Literal["bearer"]
+    secret_env: tuple[EnvironmentName, ...] = Field(min_length=1, max_length=2)
+    header: str = "authorization"
+    prefix: str = "Bearer "
+
+
+class SharedSecretCheck(_Section):
+    """The older `X-Vapi-Secret` header."""
+
+    type: Literal["secret"]
+    secret_env: tuple[EnvironmentName, ...] = Field(min_length=1, max_length=2)
+    header: str = "x-vapi-secret"
+
+
+WebhookCheck = Annotated[HmacCheck | BearerCheck | SharedSecretCheck, Field(discriminator="type")]
+
+
+class AccountDefinition(_Section):
+    """One Vapi organisation."""
+
+    name: Slug
+    base_url: WebAddress = "https://api.vapi.ai"
+    key_env: EnvironmentName
+    concurrency: int = Field(default=10, ge=1, le=10_000)  # Vapi grants ten lines unless more are bought
+    reserve: int = Field(default=0, ge=0)
+    calls_per_second: float = Field(default=1.0, gt=0, le=1000)  # Vapi publishes no figure; one a second is safe
+    public_url: WebAddress | None = None
+    credential_id: str | None = Field(default=None, min_length=1, max_length=100)
+    webhook: tuple[WebhookCheck, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.reserve >= self.concurrency:
+            raise ValueError(
+                f"reserve ({self.reserve}) leaves no line to call with: "
+                f"it must be below concurrency ({self.concurrency})"
+            )
+        if self.public_url and not self.webhook:
+            raise ValueError("public_url needs at least one [[webhook]] check, or anybody could post results")
+        return self
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the provider is a stand-in on this machine: the only kind a rehearsal may talk to."""
+        host = urlsplit(self.base_url).hostname or ""
+        return host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+
+class Consent(_Section):
+    """What the campaign declares for every row that does not bring its own."""
+
+    source: str = Field(min_length=1, max_length=200)
+    obtained_at: Instant | None = None
+    proof: str | None = Field(default=None, max_length=500)
+
+
+class RetryPlan(_Section):
+    """How often, and how long after which outcome, a person is called again. The last delay of a ladder repeats."""
+
+    max_attempts: int = Field(default=3, ge=1, le=20)
+    max_calls: int = Field(default=8, ge=1, le=50)
+    no_answer: tuple[Duration, ...] = (timedelta(hours=4), timedelta(days=1))
+    busy: tuple[Duration, ...] = (timedelta(minutes=20), timedelta(hours=4))
+    voicemail: tuple[Duration, ...] = (timedelta(days=1),)
+    technical: tuple[Duration, ...] = (timedelta(minutes=15), timedelta(hours=2))
+    counts: frozenset[OutcomeClass] = frozenset(
+        {
+            OutcomeClass.COMPLETED,
+            OutcomeClass.NO_ANSWER,
+            OutcomeClass.BUSY,
+            OutcomeClass.VOICEMAIL,
+            OutcomeClass.CUSTOMER_SIDE,
+            OutcomeClass.UNKNOWN,
+        }
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.max_calls < self.max_attempts:
+            raise ValueError(
+                f"max_calls ({self.max_calls}) counts every call and cannot be below max_attempts ({self.max_attempts})"
+            )
+        return self
+
+
+class Mapping_(_Section):  # noqa: N801 - `Mapping` is taken by typing, and the TOML key is `mapping`
+    """Which column of the list is what. Columns not named here become variables under their own names."""
+
+    phone: str | None = None
+    name: str | None = None
+    external_id: str | None = None
+    extension: str | None = None
+    zone: str | None = None
+    country: str | None = None
+    region: str | None = None
+    variables: Mapping[str, str] = Field(default_factory=dict)
+    """variable = "Column": the names that the assistant's prompt uses."""
+
+
+class CampaignDefinition(_Section):
+    """One campaign: whom the file does not say, how and when it does."""
+
+    name: Slug
+    account: Slug
+    assistant_id: str | None = Field(default=None, min_length=1)
+    assistant: Mapping[str, Any] | None = None
+    phone_number_ids: tuple[str, ...] = Field(min_length=1)
+    zone: Zone = "UTC"
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+    windows: Window
+    max_concurrency: int | None = Field(default=None, ge=1)
+    weight: int = Field(default=1, ge=1, le=100)
+    max_duration: Duration = timedelta(minutes=10)
+    default_region: str | None = Field(default=None, pattern=r"^[A-Z]{2}$")
+    consent: Consent | None = None
+    retry: RetryPlan = RetryPlan()
+    mapping: Mapping_ = Mapping_()
+    variables: Mapping[str, str] = Field(default_factory=dict)
+    """Values that every call carries, unless the row has its own."""
+    price_per_minute: Decimal | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.assistant_id is None) == (self.assistant is None):
+            raise ValueError("give either assistant_id (a saved assistant) or [assistant] (one sent with every call)")
+        if self.starts_at and self.ends_at and self.starts_at >= self.ends_at:
+            raise ValueError("ends_at must be later than starts_at")
+        if not timedelta(seconds=10) <= self.max_duration <= timedelta(seconds=43_200):
+            raise ValueError('max_duration must lie between "10s" and "12h": Vapi allows nothing else')
+        reserved = RESERVED_VARIABLES & {*self.variables, *self.mapping.variables}
+        if reserved:
+            raise ValueError(f"the variable {min(reserved)!r} is filled in by Vapi: choose another name")
+        return self
+
+    @property
+    def tz(self) -> ZoneInfo:
+        """The zone whose days count for this campaign's budgets and reports."""
+        return ZoneInfo(self.zone)
+
+
+Definition = TypeVar("Definition", AccountDefinition, CampaignDefinition)
+
+
+def read_definition(kind: type[Definition], values: Mapping[str, Any], *, source: str) -> Definition:
+    """The checked definition. Raises `InvalidDefinition` that names `source`, the key and what is allowed there."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as problems:
+        first = problems.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        more = f" (and {problems.error_count() - 1} more)" if problems.error_count() > 1 else ""
+        raise InvalidDefinition(f"{source}: {key or 'the file'}: {_explain(kind, first)}{more}") from problems
+
+
+def _explain(kind: type[BaseModel], problem: Mapping[str, Any]) -> str:
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"no such key; allowed here: {', '.join(_siblings(kind, problem['loc']))}"
+        case "missing":
+            return "is missing"
+        case _:
+            return str(problem["msg"]).removeprefix("Value error, ")
+
+
+def _siblings(kind: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """The keys allowed beside the one at `location`."""
+    model = kind
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        default = field.default if field is not None else None
+        if isinstance(default, BaseModel):
+            model = type(default)
+        elif field is not None and part == "consent":
+            model = Consent
+    return sorted(model.model_fields)

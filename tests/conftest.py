@@ -1,0 +1,96 @@
+"""Real servers for every test: one PostgreSQL and one Valkey for the run, a migrated database to copy from."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url
+from sqlalchemy.orm import Session
+
+from campaigns import db
+from campaigns.cli.database import upgrade
+from campaigns.embedded import Servers, servers
+
+TEMPLATE = "outbound_template"
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """One PostgreSQL and one Valkey, started for this run."""
+    with servers(tmp_path_factory.mktemp("servers")) as running:
+        yield running
+
+
+def _maintain(url: str, *statements: sql.Composable) -> None:
+    plain = make_url(url).set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def template(embedded: Servers) -> str:
+    """The address of a database that was migrated to head."""
+    _maintain(embedded.database_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+    url = make_url(embedded.database_url).set(database=TEMPLATE).render_as_string(hide_password=False)
+    upgrade(url)
+    db.engine(url).dispose()
+    db.forget()
+    return url
+
+
+@pytest.fixture
+def database(embedded: Servers, template: str) -> Iterator[str]:
+    """A database of this test's own, for what must commit."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _maintain(
+        embedded.database_url,
+        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)),
+    )
+    url = make_url(embedded.database_url).set(database=name).render_as_string(hide_password=False)
+    yield url
+    db.engine(url).dispose()
+    db.forget()
+    _maintain(embedded.database_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def _shared(embedded: Servers, template: str) -> str:
+    name = "outbound_shared"
+    _maintain(
+        embedded.database_url,
+        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)),
+    )
+    return make_url(embedded.database_url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def session(_shared: str) -> Iterator[Session]:
+    """A session whose changes are rolled back."""
+    engine = db.connect(_shared, pool_size=1)
+    with Session(engine, expire_on_commit=False) as opened:
+        yield opened
+        opened.rollback()
+    engine.dispose()
+
+
+@pytest.fixture
+def now() -> datetime:
+    """A Tuesday afternoon in winter: 15:00 UTC, 10:00 in New York, 07:00 in Los Angeles."""
+    return datetime(2027, 3, 2, 15, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the settings of whoever runs it."""
+    for name in list(os.environ):
+        if name.startswith(("OUTBOUND_", "VAPI_", "DATABASE_URL", "REDIS_URL", "FLOWER_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,118 @@
+"""The Celery application. Tasks carry ids and are hints: any of them may be lost, repeated or late."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from typing import Any
+
+from celery import Celery, Task
+from celery.signals import setup_logging, worker_process_init
+from kombu.entity import Queue
+from kombu.exceptions import OperationalError
+from sqlalchemy.orm import Session
+
+from campaigns import db
+from campaigns.errors import SetupError
+from campaigns.rules.definition import AccountDefinition
+from campaigns.settings import secret, settings
+from campaigns.vapi.client import Client
+from workers.timetable import timetable
+
+log = logging.getLogger(__name__)
+
+QUEUES = ("dispatch", "calls", "events", "upkeep", "bulk")
+
+app = Celery("outbound", broker=settings().redis_url, include=[f"workers.{queue}" for queue in QUEUES])
+app.conf.update(
+    # A task is a hint about a row; what it did is in the database, so there is nothing to keep.
+    task_ignore_result=True,
+    result_backend=None,
+    # Hints are acknowledged when they are taken: one that is lost with its worker is found again by its row's deadline,
+    # one that is redelivered would only be late.
+    task_acks_late=False,
+    task_queues=[Queue(name) for name in QUEUES],
+    task_default_queue="upkeep",
+    task_routes={f"{name}.*": {"queue": name} for name in QUEUES},
+    # One hint at a time: a worker that sleeps until its send slot must not sit on hints that another could serve.
+    worker_prefetch_multiplier=1,
+    # Nothing but the sending waits longer than seconds; a task that hangs is cut off and its row's deadline takes over.
+    task_time_limit=120,
+    # Flower shows what runs; events carry ids only.
+    worker_send_task_events=True,
+    task_send_sent_event=True,
+    # Redis may be away for a while: workers come back by themselves, and publishing gives up at once.
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    task_publish_retry=False,
+    broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 10, "retry_on_timeout": False},
+    worker_cancel_long_running_tasks_on_connection_loss=False,  # a call that is being placed must record its answer
+    # Beat's own file would be one more thing to lose; every tick is safe to run twice or to miss.
+    beat_scheduler="celery.beat:Scheduler",
+    beat_schedule=timetable(),
+    beat_max_loop_interval=1,  # the shortest interval of the timetable
+    enable_utc=True,
+    timezone="UTC",
+    worker_hijack_root_logger=False,
+)
+
+
+@setup_logging.connect
+def _log_plainly(**_: Any) -> None:
+    level = os.environ.get("OUTBOUND_LOG_LEVEL", "INFO").upper()
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("celery.app.trace").setLevel("WARNING")  # a line for each hint would drown what matters
+    logging.getLogger("celery.worker.strategy").setLevel("WARNING")
+    logging.getLogger("httpx").setLevel("WARNING")  # it logs every address it asks, call ids included
+
+
+@worker_process_init.connect
+def _begin_afresh(**_: Any) -> None:
+    """A forked child must not share its parent's sockets."""
+    db.forget()
+    _client.cache_clear()
+
+
+def database_url() -> str:
+    """Where the rows are. Raises `SetupError` where nobody said."""
+    url = settings().database_url
+    if url is None:
+        raise SetupError("DATABASE_URL is not set: a worker needs it; `outbound up` sets it for the workers it starts")
+    return url
+
+
+def transaction() -> AbstractContextManager[Session]:
+    """A session that commits at the end of the block."""
+    return db.transaction(database_url())
+
+
+def client(account: AccountDefinition) -> Client:
+    """This process's connection for the account. Raises `SetupError` where its key is missing from the environment."""
+    return _client(account.base_url, account.key_env)
+
+
+@lru_cache(maxsize=64)
+def _client(base_url: str, key_env: str) -> Client:
+    return Client(base_url, secret(key_env))
+
+
+def hint(task: Task, *ids: str | int) -> bool:
+    """Say that there is something to do; False where Redis is away. Never raises: a tick finds what no hint said."""
+    try:
+        task.apply_async(args=ids, expires=60)
+    except (OperationalError, OSError) as problem:
+        log.warning("redis is away, a tick will find it: %s", type(problem).__name__)
+        return False
+    return True
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Log a failure of the block as one line and go on: the rows it was about keep their deadlines."""
+    try:
+        yield
+    except Exception as problem:  # noqa: BLE001 - the net behind every task: nothing may be lost, everything is logged
+        log.error("%s failed: %s: %s", what, type(problem).__name__, str(problem).splitlines()[:1])  # noqa: TRY400

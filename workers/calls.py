@@ -1,0 +1,77 @@
+"""Placing: one claimed call, one request, one recorded answer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from uuid import UUID
+
+from campaigns import clock
+from campaigns.errors import AccountRefused, CallFailure, CallUnclear, NotSent, SetupError, Throttled
+from campaigns.pipeline import calling, dispatching, scheduling
+from campaigns.settings import settings
+from campaigns.vapi.events import read_call
+from workers.app import app, client, transaction
+
+log = logging.getLogger(__name__)
+
+LONGEST_SLEEP = timedelta(seconds=20)  # a slot further off is left to the next offer: the lease is 30 s
+BACK_OFF = timedelta(seconds=5)  # when the provider says *later* without saying when, or cannot be reached
+
+
+@app.task(name="calls.place")
+def place_call(call_id: str) -> None:
+    """Place one claimed call. Run twice, it places once: `prepare` hands out each claimed call a single time."""
+    call = UUID(call_id)
+    timing = settings().timing
+    with transaction() as session:
+        wait = calling.await_slot(session, call, real=clock.read(session).real, timing=timing)
+    if wait is None or wait > LONGEST_SLEEP:
+        return
+    time.sleep(wait.total_seconds())
+    began = _uptime()
+    with transaction() as session:
+        moment = clock.read(session)
+        prepared = calling.prepare(session, call, now=moment.now, real=moment.real, timing=timing)
+    if prepared is None:
+        return
+    try:
+        connection = client(prepared.account)
+        if _uptime() - began > prepared.send_budget:
+            raise NotSent(
+                f"more than {prepared.send_budget.total_seconds():g} s passed between the intent and the request"
+            )
+        record = connection.create_call(prepared.request)
+    except CallUnclear as doubt:
+        log.warning("call %s is unclear and will be asked about: %s", call, doubt)
+        with transaction() as session:
+            moment = clock.read(session)
+            calling.record_unclear(session, call, str(doubt), now=moment.now, real=moment.real, timing=timing)
+    except (CallFailure, SetupError) as problem:
+        failure = problem if isinstance(problem, CallFailure) else AccountRefused(str(problem))
+        log.warning("call %s was not placed: %s", call, type(failure).__name__)
+        with transaction() as session:
+            moment = clock.read(session)
+            calling.record_failure(session, call, failure, now=moment.now, real=moment.real, timing=timing)
+        _slow_down(prepared.account_id, failure)
+    else:
+        with transaction() as session:
+            moment = clock.read(session)
+            answer = read_call(record, now=moment.now)
+            calling.record_accepted(session, call, answer, now=moment.now, real=moment.real, timing=timing)
+
+
+def _slow_down(account_id: UUID, failure: CallFailure) -> None:
+    """What a refusal means for everybody else who is to be called on the account."""
+    with transaction() as session:
+        moment = clock.read(session)
+        if isinstance(failure, AccountRefused):
+            scheduling.stop_account(session, account_id, str(failure), now=moment.now)
+        elif isinstance(failure, Throttled | NotSent):
+            dispatching.back_off(session, account_id, until=moment.real + (failure.retry_after or BACK_OFF))
+
+
+def _uptime() -> timedelta:
+    """A clock that only goes forward and also counts the time for which the machine or the process was suspended."""
+    return timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))

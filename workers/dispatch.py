@@ -1,0 +1,36 @@
+"""Claiming: due prospects become calls to place."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from campaigns import clock
+from campaigns.pipeline import dispatching
+from campaigns.settings import settings
+from workers.app import app, hint, one_line, transaction
+from workers.calls import place_call
+
+
+@app.task(name="dispatch.tick")
+def tick() -> None:
+    """Claim for every account that has work. Run twice, the second finds the lines taken and claims nothing."""
+    with transaction() as session:
+        accounts = dispatching.accounts_with_work(session)
+    for account_id in accounts:
+        with one_line(f"claiming for account {account_id}"):
+            claim(account_id)
+
+
+@app.task(name="dispatch.refill")
+def refill(account_id: str) -> None:
+    """Claim for one account, just after one of its lines came free. Run twice, it claims only what is free."""
+    claim(UUID(account_id))
+
+
+def claim(account_id: UUID) -> None:
+    """Claim what fits and offer it to the callers."""
+    with transaction() as session:
+        moment = clock.read(session)
+        offered = dispatching.claim_due(session, account_id, now=moment.now, real=moment.real, timing=settings().timing)
+    for call_id in offered:
+        hint(place_call, str(call_id))

@@ -1,0 +1,57 @@
+"""Applying: stored events become states, ended calls become outcomes."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from campaigns import clock
+from campaigns.pipeline import ingesting, settling
+from campaigns.settings import settings
+from workers.app import app, hint, log, transaction
+from workers.dispatch import refill
+
+SWEEP_LIMIT = 500  # events to a sweep: a few seconds of work, and the next sweep goes on
+
+
+@app.task(name="events.apply")
+def apply_event(event_id: int) -> None:
+    """Apply one stored event and settle its call. Run twice, the second finds it applied and changes nothing."""
+    apply_one(event_id)
+
+
+@app.task(name="events.sweep")
+def sweep() -> None:
+    """Apply the stored events that no hint brought here. Run twice at once, each event is still applied once."""
+    with transaction() as session:
+        waiting = ingesting.due(session, real=clock.read(session).real, limit=SWEEP_LIMIT)
+    for event_id in waiting:
+        apply_one(event_id)
+
+
+def apply_one(event_id: int) -> None:
+    """Apply and settle in one transaction; a failure is kept on the event, which stays due."""
+    timing = settings().timing
+    freed: UUID | None = None
+    try:
+        with transaction() as session:
+            moment = clock.read(session)
+            applied = ingesting.apply(session, event_id, now=moment.now, real=moment.real, timing=timing)
+            if applied is not None:
+                settling.settle(
+                    session, applied.call_id, applied.ending, learned=applied.learned, now=moment.now, timing=timing
+                )
+                freed = applied.account_id
+    except Exception as problem:  # noqa: BLE001 - whatever it is, the event keeps it and is tried again
+        _keep_failure(event_id, problem)
+    if freed is not None:
+        hint(refill, str(freed))
+
+
+def _keep_failure(event_id: int, problem: Exception) -> None:
+    first_line = (str(problem).splitlines() or [""])[0]
+    with transaction() as session:
+        dead = ingesting.failed(
+            session, event_id, f"{type(problem).__name__}: {first_line}", real=clock.read(session).real
+        )
+    where = "is in the dead letter" if dead else "will be tried again"
+    log.error("event %s could not be applied and %s: %s", event_id, where, type(problem).__name__)
