@@ -28,6 +28,7 @@ def connect(url: str, *, pool_size: int = 5) -> Engine:
         pool_size=pool_size,
         max_overflow=5,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error must not carry a phone number into a log
         connect_args={
             "connect_timeout": 10,
             "application_name": "outbound",

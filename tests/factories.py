@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,6 +19,7 @@ from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.prospect_state import ProspectState
 
 _turn = count()
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)  # no send slot of a new account is taken
 
 ACCOUNT: dict[str, Any] = {
     "name": "main",
@@ -40,7 +41,7 @@ CAMPAIGN: dict[str, Any] = {
 
 def account(session: Session, now: datetime, **changes: Any) -> Account:
     definition = AccountDefinition.model_validate(ACCOUNT | changes)
-    applied = scheduling.apply_account(session, definition, who="test", now=now, real=now)
+    applied = scheduling.apply_account(session, definition, who="test", now=now, real=LONG_AGO)
     return session.get_one(Account, applied.id)
 
 

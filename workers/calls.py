@@ -8,8 +8,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from campaigns import clock
-from campaigns.errors import AccountRefused, CallFailure, CallUnclear, NotSent, SetupError, Throttled
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
 from campaigns.pipeline import calling, dispatching, scheduling
+from campaigns.pipeline.calling import Prepared
 from campaigns.settings import settings
 from campaigns.vapi.events import read_call
 from workers.app import app, client, transaction
@@ -54,7 +55,7 @@ def place_call(call_id: str) -> None:
         with transaction() as session:
             moment = clock.read(session)
             calling.record_failure(session, call, failure, now=moment.now, real=moment.real, timing=timing)
-        _slow_down(prepared.account_id, failure)
+        _draw_conclusions(prepared, failure)
     else:
         with transaction() as session:
             moment = clock.read(session)
@@ -62,14 +63,22 @@ def place_call(call_id: str) -> None:
             calling.record_accepted(session, call, answer, now=moment.now, real=moment.real, timing=timing)
 
 
-def _slow_down(account_id: UUID, failure: CallFailure) -> None:
-    """What a refusal means for everybody else who is to be called on the account."""
+def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
+    """What a refusal means for everybody else who is to be called on the account or in the campaign."""
     with transaction() as session:
         moment = clock.read(session)
-        if isinstance(failure, AccountRefused):
-            scheduling.stop_account(session, account_id, str(failure), now=moment.now)
-        elif isinstance(failure, Throttled | NotSent):
-            dispatching.back_off(session, account_id, until=moment.real + (failure.retry_after or BACK_OFF))
+        match failure:
+            case AccountRefused():
+                scheduling.stop_account(session, prepared.account_id, str(failure), now=moment.now)
+            case CallRefused():
+                if scheduling.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
+                    log.error("campaign %s was paused: the provider refuses all its calls", prepared.campaign_id)
+            case Throttled() | NotSent():
+                dispatching.back_off(
+                    session, prepared.account_id, until=moment.real + (failure.retry_after or BACK_OFF)
+                )
+            case _:
+                pass  # the one call is all it says something about
 
 
 def _uptime() -> timedelta:

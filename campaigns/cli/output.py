@@ -13,8 +13,9 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -44,12 +45,25 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     Console(highlight=False, markup=False).print(table)
 
 
+class _Count(ProgressColumn):
+    """How many of how many, or how many so far where the end is not known."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """The count as text."""
+        of = "" if task.total is None else f" of {task.total:,.0f}"
+        return Text(f"{task.completed:,.0f}{of} {self._unit}")
+
+
 def bar(text: str, *, unit: str) -> Progress:
     """A progress bar on stderr that shows the count, its rate and the remaining time."""
     return Progress(
         TextColumn(text),
         BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + unit),
+        _Count(unit),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),

@@ -40,6 +40,7 @@ class Prepared:
 
     request: CreateCall
     account_id: UUID
+    campaign_id: UUID
     account: AccountDefinition
     send_budget: timedelta
     """Real time since before the intent after which it must not be sent any more."""
@@ -50,11 +51,7 @@ def await_slot(session: Session, call_id: UUID, *, real: datetime, timing: Timin
 
     A slot that was missed is stamped anew, so that calls held up together do not leave together.
     """
-    row = (
-        session.execute(select(Call.account_id, Call.state, Call.slot_at).where(Call.id == call_id))
-        .tuples()
-        .one_or_none()
-    )
+    row = session.execute(select(Call.account_id, Call.state, Call.slot_at).where(Call.id == call_id)).one_or_none()
     if row is None or row[1] is not CallState.CLAIMED:
         return None
     account_id, _, slot_at = row
@@ -117,7 +114,11 @@ def prepare(session: Session, call_id: UUID, *, now: datetime, real: datetime, t
         webhook_url=webhook_url(campaign.account),
     )
     return Prepared(
-        request=request, account_id=row.account_id, account=campaign.account, send_budget=locked.timing.send_budget
+        request=request,
+        account_id=row.account_id,
+        campaign_id=row.campaign_id,
+        account=campaign.account,
+        send_budget=locked.timing.send_budget,
     )
 
 

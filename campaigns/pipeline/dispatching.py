@@ -80,7 +80,7 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
             ],
         )
         for campaign_id, lines in sorted(shares.items()):
-            claims = _claim(session, hungry[campaign_id], lines, now=now) if lines else []
+            claims, looked_at = _claim(session, hungry[campaign_id], lines, now=now) if lines else ([], 0)
             slots, pace.next_slot = stamp(
                 len(claims), next_slot=pace.next_slot, now=real, rate=definition.calls_per_second
             )
@@ -88,7 +88,7 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
             offered += [claim.call_id for claim in claims]
             held[campaign_id] = held.get(campaign_id, 0) + len(claims)
             free -= len(claims)
-            if len(claims) < lines or lines == 0:
+            if looked_at < lines or lines == 0:
                 del hungry[campaign_id]  # nobody else of it is due, or its cap is reached: its share goes to the others
     return offered
 
@@ -113,7 +113,7 @@ def _lines_held(session: Session, account_id: UUID, *, now: datetime) -> dict[UU
         )
         .group_by(Call.campaign_id)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def _offer_again(
@@ -131,8 +131,11 @@ def _offer_again(
     return list(lost)
 
 
-def _claim(session: Session, campaign: CampaignFacts, lines: int, *, now: datetime) -> list[_Claim]:
-    """Up to `lines` claims; those who may not be called after all get their new due time or their hold on the way."""
+def _claim(session: Session, campaign: CampaignFacts, lines: int, *, now: datetime) -> tuple[list[_Claim], int]:
+    """Up to `lines` claims, and how many due prospects were looked at for them.
+
+    Those who may not be called after all get their new due time or their hold on the way.
+    """
     due = session.scalars(
         select(Prospect)
         .where(Prospect.campaign_id == campaign.id, Prospect.state == ProspectState.WAITING, Prospect.due_at <= now)
@@ -151,7 +154,7 @@ def _claim(session: Session, campaign: CampaignFacts, lines: int, *, now: dateti
                 number_id = numbers[(prospect.id + prospect.calls) % len(numbers)]
                 claims.append(_Claim(uuid4(), prospect.id, prospect.person_id, number_id))
     session.flush()
-    return _insert(session, campaign, claims, {prospect.id: prospect for prospect in due}, now=now)
+    return _insert(session, campaign, claims, {prospect.id: prospect for prospect in due}, now=now), len(due)
 
 
 def _insert(
@@ -208,5 +211,5 @@ def _numbers(session: Session, campaign: CampaignFacts) -> list[UUID]:
             PhoneNumber.account_id == campaign.account_id, PhoneNumber.provider_id.in_(wanted)
         )
     )
-    by_provider_id = dict(rows.tuples().all())
+    by_provider_id = dict(rows.all())
     return [by_provider_id[provider_id] for provider_id in wanted]

@@ -157,6 +157,34 @@ def stop_account(session: Session, account_id: UUID, reason: str, *, now: dateti
         )
 
 
+REFUSALS_IN_A_ROW = 5  # one number may be odd; five different ones in a row mean that the campaign itself is
+
+
+def pause_if_all_refused(session: Session, campaign_id: UUID, *, now: datetime) -> bool:
+    """Pause a campaign whose latest requests were all refused, and give those people back; True where it did.
+
+    A wrong assistant or number id makes the provider refuse everybody: nobody may be lost to that.
+    """
+    campaign = session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
+    latest = session.scalars(
+        select(Call)
+        .where(Call.campaign_id == campaign_id, Call.intent_at.is_not(None))
+        .order_by(Call.claimed_at.desc(), Call.slot_at.desc())
+        .limit(REFUSALS_IN_A_ROW)
+    ).all()
+    refused = [call for call in latest if call.state is CallState.NOT_PLACED and call.counted]
+    if campaign.state is not CampaignState.RUNNING or len(refused) < REFUSALS_IN_A_ROW:
+        return False
+    why = f"the provider refused {REFUSALS_IN_A_ROW} requests in a row, the last with: {refused[0].state_why}"
+    for call in refused:
+        prospect = session.get_one(Prospect, call.prospect_id, with_for_update={"key_share": True})
+        ledger.uncount(session, prospect, call)
+        prospect.attempts -= 1
+        set_state(prospect, ProspectState.WAITING, now=now, due_at=now, why="the campaign was at fault, not the person")
+    _become(session, campaign, CampaignState.PAUSED, why, now=now)
+    return True
+
+
 def set_frozen(session: Session, *, frozen: bool, who: str, now: datetime, why: str | None) -> list[str]:
     """Stop all dialling, or permit it again; returns the names of the accounts that changed.
 
