@@ -1,0 +1,348 @@
+"""The intent and the answers: one request at most, and nobody rung on a guess."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from campaigns import db
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotSent, Throttled
+from campaigns.models import Call, Campaign, Event, Pace, Person, Prospect, Suppression
+from campaigns.pipeline import calling, ingesting, scheduling
+from campaigns.rules.call_state import CallState
+from campaigns.rules.campaign_state import CampaignState, Command
+from campaigns.rules.prospect_state import ProspectState
+from campaigns.rules.timing import Timing
+from campaigns.vapi.events import Message, read_call
+from tests import factories
+
+REAL = datetime(2026, 11, 21, 9, tzinfo=UTC)
+TIMING = Timing()
+
+
+def claimed(session: Session, now: datetime, **changes: Any) -> Call:
+    prospect = factories.prospect(session, factories.campaign(session, now), now, **changes)
+    return factories.call(session, prospect, now, slot_at=REAL)
+
+
+def prepare(session: Session, call: Call, now: datetime) -> calling.Prepared | None:
+    return calling.prepare(session, call.id, now=now, real=REAL, timing=TIMING)
+
+
+def accepted(call: Call, now: datetime, *, provider_id: str = "call-1", **more: Any) -> Message:
+    record = {"id": provider_id, "status": "queued", "name": str(call.id), "createdAt": now.isoformat(), **more}
+    return read_call(record, now=now)
+
+
+def record(session: Session, call: Call, answer: Message, now: datetime) -> None:
+    calling.record_accepted(session, call.id, answer, now=now, real=REAL, timing=TIMING)
+
+
+def fail(session: Session, call: Call, failure: CallFailure, now: datetime) -> None:
+    calling.record_failure(session, call.id, failure, now=now, real=REAL, timing=TIMING)
+
+
+def person(session: Session, call: Call) -> Prospect:
+    return session.get_one(Prospect, call.prospect_id)
+
+
+def test_the_intent_builds_the_request_and_is_counted(session: Session, now: datetime) -> None:
+    call = claimed(session, now, name="Dana", variables={"first_name": "Dana"}, extension="12")
+    prepared = prepare(session, call, now)
+    assert prepared is not None
+    body = prepared.request.body
+    assert body["name"] == body["customer"]["externalId"] == str(call.id)
+    assert body["assistantOverrides"]["metadata"]["call_id"] == str(call.id)
+    assert body["assistantOverrides"]["variableValues"] == {"first_name": "Dana"}
+    assert body["customer"]["extension"] == "12"
+    assert body["phoneNumberId"] == "number-1"
+    assert call.state is CallState.PLACING
+    assert call.intent_at == now
+    assert call.quiet_at == REAL + TIMING.quiet
+    assert person(session, call).calls == 1
+
+
+def test_a_claimed_call_is_handed_out_a_single_time(session: Session, now: datetime) -> None:
+    call = claimed(session, now)
+    assert prepare(session, call, now) is not None
+    assert prepare(session, call, now) is None
+    assert person(session, call).calls == 1
+
+
+@pytest.mark.parametrize("state", [state for state in CallState if state is not CallState.CLAIMED])
+def test_a_call_in_any_other_state_is_not_handed_out(session: Session, now: datetime, state: CallState) -> None:
+    prospect = factories.prospect(session, factories.campaign(session, now), now)
+    call = factories.call(session, prospect, now, state=state)
+    assert prepare(session, call, now) is None
+    assert call.state is state
+
+
+def test_two_workers_with_the_same_hint_send_one_request(database: str, now: datetime) -> None:
+    with db.transaction(database) as session:
+        campaign = factories.campaign(session, now)
+        calls = [factories.call(session, factories.prospect(session, campaign, now), now).id for _ in range(10)]
+    handed_out: list[UUID] = []
+    barrier = threading.Barrier(4)
+
+    def work() -> None:
+        for call_id in calls:
+            barrier.wait()
+            with db.transaction(database) as session:
+                prepared = calling.prepare(session, call_id, now=now, real=REAL, timing=TIMING)
+            if prepared is not None:
+                handed_out.append(prepared.request.call_id)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(handed_out) == sorted(calls)
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ("paused", ProspectState.WAITING),
+        ("cancelled", ProspectState.CANCELLED),
+        ("frozen", ProspectState.WAITING),
+        ("suppressed", ProspectState.SUPPRESSED),
+        ("night", ProspectState.WAITING),
+        ("consent withdrawn", ProspectState.HELD),
+    ],
+)
+def test_what_changed_between_claim_and_intent_is_seen(
+    session: Session, now: datetime, change: str, state: ProspectState
+) -> None:
+    call = claimed(session, now)
+    campaign = session.get_one(Campaign, call.campaign_id)
+    at = now
+    match change:
+        case "paused":
+            campaign.state = CampaignState.PAUSED
+        case "cancelled":
+            campaign.state = CampaignState.CANCELLED
+        case "frozen":
+            scheduling.set_frozen(session, frozen=True, who="test", now=now, why=None)
+        case "suppressed":
+            session.add(Suppression(person_id=call.person_id, reason="asked", created_at=now))
+        case "night":
+            at = now + timedelta(hours=12)
+        case _:
+            campaign.definition = campaign.definition | {"consent": None}
+    session.flush()
+    assert prepare(session, call, at) is None
+    assert call.state is CallState.NOT_PLACED
+    assert person(session, call).state is state
+    assert person(session, call).calls == 0
+
+
+@pytest.mark.parametrize("stop", ["pause", "freeze", "suppress"])
+def test_a_stop_waits_for_an_open_intent(database: str, now: datetime, stop: str) -> None:
+    with db.transaction(database) as session:
+        call_id = claimed(session, now).id
+
+    def do_stop(session: Session) -> None:
+        session.connection().exec_driver_sql("SET LOCAL lock_timeout = '300ms'")
+        if stop == "pause":
+            scheduling.command(session, "spring", Command.PAUSE, who="test", now=now)
+        elif stop == "freeze":
+            scheduling.set_frozen(session, frozen=True, who="test", now=now, why=None)
+        else:
+            session.execute(update(Person).values(suppressed_at=now))
+
+    with db.transaction(database) as intent:
+        assert calling.prepare(intent, call_id, now=now, real=REAL, timing=TIMING) is not None
+        with pytest.raises(OperationalError, match="lock timeout"), db.transaction(database) as session:
+            do_stop(session)
+    with db.transaction(database) as session:
+        do_stop(session)  # once the intent is committed, nothing holds it up
+
+
+def test_open_intents_do_not_wait_for_each_other(database: str, now: datetime) -> None:
+    with db.transaction(database) as session:
+        campaign = factories.campaign(session, now)
+        first, second = (factories.call(session, factories.prospect(session, campaign, now), now).id for _ in range(2))
+    with db.transaction(database) as one, db.transaction(database) as two:
+        two.connection().exec_driver_sql("SET LOCAL lock_timeout = '300ms'")
+        assert calling.prepare(one, first, now=now, real=REAL, timing=TIMING) is not None
+        assert calling.prepare(two, second, now=now, real=REAL, timing=TIMING) is not None
+        two.commit()
+        one.commit()
+
+
+def test_an_accepted_call_keeps_the_providers_id(session: Session, now: datetime) -> None:
+    call = claimed(session, now)
+    prepare(session, call, now)
+    record(session, call, accepted(call, now), now)
+    assert (call.state, call.provider_id) == (CallState.QUEUED, "call-1")
+    assert call.check_at == REAL + TIMING.silence
+
+
+def test_an_answer_that_comes_twice_changes_nothing(session: Session, now: datetime) -> None:
+    call = claimed(session, now)
+    prepare(session, call, now)
+    record(session, call, accepted(call, now), now)
+    record(session, call, accepted(call, now, provider_id="call-2"), now)
+    assert (call.state, call.provider_id) == (CallState.QUEUED, "call-1")
+    assert session.scalar(select(func.count()).select_from(Event)) == 1
+
+
+def test_an_answer_with_another_id_than_a_webhook_brought_is_for_a_person_to_review(
+    session: Session, now: datetime
+) -> None:
+    call = claimed(session, now)
+    prepare(session, call, now)
+    call.provider_id = "from-the-webhook"
+    record(session, call, accepted(call, now), now)
+    assert call.state is CallState.REVIEW
+    assert person(session, call).state is ProspectState.REVIEW
+
+
+def test_an_accepted_call_that_waits_for_a_line_is_marked_blocked(session: Session, now: datetime) -> None:
+    call = claimed(session, now)
+    prepare(session, call, now)
+    limits = {"subscriptionLimits": {"concurrencyBlocked": True, "concurrencyLimit": 10}}
+    record(session, call, accepted(call, now, **limits), now)
+    assert call.blocked
+    assert call.state is CallState.QUEUED
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [NotSent("no connection"), Throttled("slow down", status=429), AccountRefused("bad key", status=401)],
+)
+def test_a_call_that_was_not_accepted_costs_nothing(session: Session, now: datetime, failure: CallFailure) -> None:
+    call = claimed(session, now)
+    prepare(session, call, now)
+    fail(session, call, failure, now)
+    found = person(session, call)
+    assert call.state is CallState.NOT_PLACED
+    assert (found.state, found.calls, found.attempts) == (ProspectState.WAITING, 0, 0)
+    assert found.due_at is not None
+    assert found.due_at > now
+
+
+def test_a_refused_request_is_final_and_keeps_the_providers_words(session: Session, now: datetime) -> None:
+    call = claimed(session, now)
+    prepare(session, call, now)
+    fail(session, call, CallRefused("customer.number must be valid", status=400), now)
+    found = person(session, call)
+    assert (found.state, found.attempts, found.calls) == (ProspectState.REFUSED, 1, 1)
+    assert found.state_why is not None
+    assert "customer.number must be valid" in found.state_why
+
+
+def test_a_refusal_that_comes_after_a_webhook_does_not_undo_the_call(session: Session, now: datetime) -> None:
+    call = claimed(session, now)
+    prepare(session, call, now)
+    call.state = CallState.RINGING
+    fail(session, call, Throttled("slow down", status=429), now)
+    assert call.state is CallState.RINGING
+    assert person(session, call).state is ProspectState.IN_CALL
+
+
+def test_an_unclear_answer_keeps_the_person_held(session: Session, now: datetime) -> None:
+    call = claimed(session, now)
+    prepare(session, call, now)
+    calling.record_unclear(session, call.id, "the provider answered 500", now=now, real=REAL, timing=TIMING)
+    found = person(session, call)
+    assert call.state is CallState.UNKNOWN
+    assert (found.state, found.calls) == (ProspectState.IN_CALL, 1)
+
+
+def test_a_report_that_came_before_its_call_was_known_is_due_once_the_id_arrives(
+    session: Session, now: datetime
+) -> None:
+    call = claimed(session, now)
+    prepare(session, call, now)
+    body = {
+        "message": {
+            "type": "end-of-call-report",
+            "endedReason": "customer-ended-call",
+            "artifact": {},
+            "analysis": {},
+            "call": {"id": "call-1"},
+        }
+    }
+    from json import dumps
+
+    from campaigns.vapi.events import read_message
+
+    event_id, _ = ingesting.store(
+        session, call.account_id, read_message(dumps(body).encode()), learned="pushed", now=now, real=REAL
+    )
+    assert event_id is not None
+    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is None
+    event = session.get_one(Event, event_id)
+    assert (event.applied_at, event.retry_at) == (None, None)
+    record(session, call, accepted(call, now), now)
+    session.refresh(event)
+    assert event.retry_at == REAL
+    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is not None
+    assert call.state is CallState.ENDED
+
+
+def test_five_refusals_in_a_row_pause_the_campaign_and_lose_nobody(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    calls = [
+        factories.call(session, factories.prospect(session, campaign, now), now + timedelta(seconds=turn))
+        for turn in range(5)
+    ]
+    for turn, call in enumerate(calls):
+        assert prepare(session, call, now) is not None
+        fail(session, call, CallRefused("assistant not found", status=400), now)
+        session.flush()
+        assert scheduling.pause_if_all_refused(session, campaign.id, now=now) == (turn == 4)
+    assert campaign.state is CampaignState.PAUSED
+    assert campaign.state_why is not None
+    assert "assistant not found" in campaign.state_why
+    for call in calls:
+        found = person(session, call)
+        assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 0)
+
+
+def test_a_refusal_among_successes_does_not_pause(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    for turn in range(6):
+        call = factories.call(session, factories.prospect(session, campaign, now), now + timedelta(seconds=turn))
+        assert prepare(session, call, now) is not None
+        if turn == 3:
+            record(session, call, accepted(call, now), now)
+        else:
+            fail(session, call, CallRefused("odd number", status=400), now)
+        session.flush()
+        assert not scheduling.pause_if_all_refused(session, campaign.id, now=now)
+
+
+def test_a_call_waits_for_its_slot(session: Session, now: datetime) -> None:
+    call = claimed(session, now)
+    early = REAL - timedelta(seconds=1.5)
+    assert calling.await_slot(session, call.id, real=early, timing=TIMING) == timedelta(seconds=1.5)
+    assert calling.await_slot(session, call.id, real=REAL + timedelta(seconds=0.3), timing=TIMING) == timedelta(0)
+
+
+def test_a_missed_slot_is_stamped_anew_behind_the_others(session: Session, now: datetime) -> None:
+    factories.account(session, now, calls_per_second=2)
+    call = claimed(session, now)
+    late = REAL + timedelta(seconds=5)
+    session.execute(update(Pace).values(next_slot=late + timedelta(seconds=3)))
+    assert calling.await_slot(session, call.id, real=late, timing=TIMING) == timedelta(seconds=3)
+    session.refresh(call)
+    assert call.slot_at == late + timedelta(seconds=3)
+    assert session.scalar(select(Pace.next_slot)) == late + timedelta(seconds=3.5)
+
+
+def test_there_is_no_slot_for_a_call_that_is_not_claimed_any_more(session: Session, now: datetime) -> None:
+    call = claimed(session, now)
+    prepare(session, call, now)
+    session.flush()
+    assert calling.await_slot(session, call.id, real=REAL, timing=TIMING) is None
+    assert calling.await_slot(session, uuid4(), real=REAL, timing=TIMING) is None

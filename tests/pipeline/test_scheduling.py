@@ -1,0 +1,215 @@
+"""The life of a campaign."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from campaigns import clock, ledger
+from campaigns.errors import NotAllowed, UnknownName
+from campaigns.models import Account, Call, Change, PhoneNumber, Prospect
+from campaigns.pipeline import reporting, scheduling
+from campaigns.rules.call_state import CallState
+from campaigns.rules.campaign_state import CampaignState, Command
+from campaigns.rules.definition import CampaignDefinition
+from campaigns.rules.prospect_state import ProspectState
+from tests import factories
+
+
+def command(session: Session, wanted: Command, now: datetime, why: str | None = None) -> CampaignState:
+    return scheduling.command(session, "spring", wanted, who="ada", now=now, why=why)
+
+
+def apply(session: Session, now: datetime, **changes: Any) -> scheduling.Applied:
+    definition = CampaignDefinition.model_validate(factories.CAMPAIGN | changes)
+    return scheduling.apply_campaign(session, definition, who="ada", now=now)
+
+
+def everybody(session: Session) -> list[Prospect]:
+    return list(session.scalars(select(Prospect).order_by(Prospect.id)))
+
+
+def test_applying_the_same_file_twice_changes_nothing(session: Session, now: datetime) -> None:
+    factories.account(session, now)
+    first, second = apply(session, now), apply(session, now)
+    assert first.created
+    assert not second.created
+    assert second.changed == ()
+    assert second.id == first.id
+
+
+def test_a_change_is_kept_in_the_audit(session: Session, now: datetime) -> None:
+    factories.account(session, now)
+    apply(session, now)
+    assert apply(session, now, weight=3).changed == ("weight",)
+    last = session.scalars(select(Change).where(Change.subject == "campaign:spring").order_by(Change.id.desc())).first()
+    assert last is not None
+    assert (last.who, last.what) == ("ada", "apply")
+    assert last.before is not None
+    assert last.after is not None
+    assert (last.before["weight"], last.after["weight"]) == (1, 3)
+
+
+def test_the_definition_survives_the_database(session: Session, now: datetime) -> None:
+    factories.account(session, now)
+    definition = CampaignDefinition.model_validate(
+        factories.CAMPAIGN
+        | {
+            "windows": "Mon-Fri 09:00-12:00, 13:30-20:00; Sat 10:00-16:00",
+            "ends_at": now,
+            "max_duration": "3m",
+            "retry": {"no_answer": ["90s", "1d"], "counts": ["no_answer"]},
+            "price_per_minute": 0.1,
+        }
+    )
+    applied = scheduling.apply_campaign(session, definition, who="ada", now=now)
+    session.expire_all()
+    stored = session.get_one(scheduling.Campaign, applied.id).definition
+    assert CampaignDefinition.model_validate(stored) == definition
+
+
+def test_caller_numbers_are_kept_once(session: Session, now: datetime) -> None:
+    factories.account(session, now)
+    apply(session, now, phone_number_ids=["a", "b"])
+    apply(session, now, phone_number_ids=["b", "c"])
+    assert sorted(session.scalars(select(PhoneNumber.provider_id))) == ["a", "b", "c"]
+
+
+def test_a_campaign_needs_its_account(session: Session, now: datetime) -> None:
+    with pytest.raises(UnknownName, match="account 'nobody' does not exist"):
+        apply(session, now, account="nobody")
+
+
+def test_a_finished_campaign_is_not_changed(session: Session, now: datetime) -> None:
+    factories.campaign(session, now, state=CampaignState.COMPLETED)
+    with pytest.raises(NotAllowed, match="is completed"):
+        apply(session, now, weight=2)
+
+
+def test_the_life_of_a_campaign(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now, state=CampaignState.DRAFT)
+    with pytest.raises(NotAllowed, match="nobody to call"):
+        command(session, Command.START, now)
+    factories.prospect(session, campaign, now)
+    assert command(session, Command.START, now) is CampaignState.RUNNING
+    assert command(session, Command.PAUSE, now, why="lunch") is CampaignState.PAUSED
+    with pytest.raises(NotAllowed, match="a paused campaign cannot pause"):
+        command(session, Command.PAUSE, now)
+    assert command(session, Command.RESUME, now) is CampaignState.RUNNING
+    assert command(session, Command.CANCEL, now) is CampaignState.CANCELLED
+    assert [person.state for person in everybody(session)] == [ProspectState.CANCELLED]
+    with pytest.raises(NotAllowed):
+        command(session, Command.RESUME, now)
+
+
+def test_a_campaign_with_a_start_time_waits_for_it(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now, state=CampaignState.DRAFT, starts_at=now + timedelta(hours=1))
+    factories.prospect(session, campaign, now)
+    assert command(session, Command.START, now) is CampaignState.SCHEDULED
+    assert scheduling.advance(session, now=now + timedelta(minutes=59)) == []
+    assert scheduling.advance(session, now=now + timedelta(hours=1)) == [("spring", CampaignState.RUNNING)]
+
+
+def test_a_campaign_completes_when_nobody_is_left_and_the_held_expire(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    last = factories.prospect(session, campaign, now)
+    held = factories.prospect(session, campaign, now, state=ProspectState.HELD, state_why="no_consent: none")
+    in_review = factories.prospect(session, campaign, now, state=ProspectState.REVIEW)
+    assert scheduling.advance(session, now=now) == []
+    ledger.set_state(last, ProspectState.COMPLETED, now=now)
+    ledger.write_tallies(session)
+    assert scheduling.advance(session, now=now) == [("spring", CampaignState.COMPLETED)]
+    assert held.state is ProspectState.EXPIRED
+    assert held.state_why is not None
+    assert held.state_why.endswith("no_consent: none")
+    assert in_review.state is ProspectState.REVIEW
+    ledger.write_tallies(session)
+    progress = reporting.progress(session, campaign)
+    assert dict(progress.prospects) == {"completed": 1, "expired": 1, "review": 1}
+
+
+@pytest.mark.parametrize("state", [ProspectState.IN_CALL, ProspectState.SETTLING, ProspectState.WAITING])
+def test_a_campaign_does_not_complete_while_somebody_is_open(
+    session: Session, now: datetime, state: ProspectState
+) -> None:
+    factories.prospect(session, factories.campaign(session, now), now, state=state)
+    assert scheduling.advance(session, now=now) == []
+
+
+def test_the_end_time_leaves_the_rest_expired(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now, ends_at=now + timedelta(hours=1))
+    waiting = factories.prospect(session, campaign, now)
+    busy = factories.prospect(session, campaign, now, state=ProspectState.IN_CALL)
+    assert scheduling.advance(session, now=now + timedelta(hours=1)) == []
+    assert waiting.state is ProspectState.EXPIRED
+    assert busy.state is ProspectState.IN_CALL
+
+
+def test_whoever_becomes_waiting_after_a_cancel_is_still_cancelled(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now, state=CampaignState.CANCELLED)
+    late = factories.prospect(session, campaign, now)
+    scheduling.advance(session, now=now)
+    assert late.state is ProspectState.CANCELLED
+
+
+def test_a_wider_window_makes_people_due_earlier(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now, windows="Mon-Sun 12:00-20:00")
+    person = factories.prospect(session, campaign, now, due_at=datetime(2027, 3, 2, 17, tzinfo=UTC))
+    held = factories.prospect(session, campaign, now, state=ProspectState.HELD)
+    apply(session, now, windows="Mon-Sun 11:00-20:00")
+    assert scheduling.reschedule(session, campaign.id, after_id=0, limit=10, now=now) is None
+    assert person.due_at == datetime(2027, 3, 2, 16, tzinfo=UTC)
+    assert held.state is ProspectState.WAITING
+
+
+def test_rescheduling_goes_on_where_it_stopped(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    people = [factories.prospect(session, campaign, now) for _ in range(3)]
+    assert scheduling.reschedule(session, campaign.id, after_id=0, limit=2, now=now) == people[1].id
+    assert scheduling.reschedule(session, campaign.id, after_id=people[1].id, limit=2, now=now) is None
+
+
+def test_what_is_in_flight_after_a_stop_is_named(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    calls: dict[CallState, Call] = {}
+    for state in CallState:
+        calls[state] = factories.call(session, factories.prospect(session, campaign, now), now, state=state)
+    named = {state for _, state in scheduling.still_in_flight(session, campaign.id)}
+    assert named == {
+        CallState.PLACING,
+        CallState.UNKNOWN,
+        CallState.QUEUED,
+        CallState.RINGING,
+        CallState.IN_PROGRESS,
+        CallState.FORWARDING,
+    }
+
+
+def test_a_stopped_account_starts_again_when_its_file_is_applied(session: Session, now: datetime) -> None:
+    account = factories.account(session, now)
+    scheduling.stop_account(session, account.id, "the key is refused", now=now)
+    assert [each.what for each in reporting.troubles(session)] == ["account main is stopped: the key is refused"]
+    factories.account(session, now)
+    assert session.get_one(Account, account.id).stop_reason is None
+    assert reporting.troubles(session) == []
+
+
+def test_a_rehearsal_is_refused_for_a_real_provider(session: Session, now: datetime) -> None:
+    factories.account(session, now)
+    started_at = clock.rehearse(session, origin_at=now, speed=60)
+    session.flush()
+    moment = clock.read(session)
+    assert moment.now - now == (moment.real - started_at) * 60
+    factories.account(session, now, name="real", base_url="https://api.vapi.ai")
+    with pytest.raises(NotAllowed, match=r"api\.vapi\.ai"):
+        clock.rehearse(session, origin_at=now, speed=60)
+
+
+def test_without_a_rehearsal_the_clock_is_the_databases(session: Session) -> None:
+    moment = clock.read(session)
+    assert moment.now == moment.real
+    assert abs(moment.real - datetime.now(UTC)) < timedelta(minutes=1)

@@ -1,0 +1,348 @@
+"""From events to outcomes: any order, any repetition, and what follows for the person."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from campaigns import ledger
+from campaigns.models import Call, Campaign, Event, Outcome, Prospect
+from campaigns.pipeline import ingesting, reconciling, reporting, scheduling, settling
+from campaigns.rules.call_state import CallState
+from campaigns.rules.campaign_state import Command
+from campaigns.rules.outcome import OutcomeClass
+from campaigns.rules.prospect_state import ProspectState
+from campaigns.rules.timing import Timing
+from campaigns.vapi.events import read_call, read_message
+from tests import factories
+
+REAL = datetime(2026, 11, 21, 9, tzinfo=UTC)
+TIMING = Timing()
+PROVIDER_ID = "019a9046-121e-766d-bd1f-84f3ccc309c1"
+
+
+def in_call(session: Session, now: datetime, **changes: Any) -> Call:
+    campaign = factories.campaign(session, now, **changes)
+    return factories.call(session, factories.prospect(session, campaign, now), now, state=CallState.PLACING)
+
+
+def status(call: Call, word: str, at: datetime, **more: Any) -> dict[str, Any]:
+    return {
+        "message": {
+            "type": "status-update",
+            "status": word,
+            "timestamp": at.timestamp() * 1000,
+            "call": {"id": PROVIDER_ID, "name": str(call.id)},
+            **more,
+        }
+    }
+
+
+def ended(call: Call, reason: str, at: datetime) -> dict[str, Any]:
+    return status(call, "ended", at, endedReason=reason)
+
+
+def report(call: Call, reason: str, at: datetime, **more: Any) -> dict[str, Any]:
+    return {
+        "message": {
+            "type": "end-of-call-report",
+            "endedReason": reason,
+            "timestamp": (at + timedelta(seconds=4)).timestamp() * 1000,
+            "startedAt": (at - timedelta(seconds=30)).isoformat(),
+            "endedAt": at.isoformat(),
+            "cost": 0.05,
+            "artifact": {"messages": [{"role": "user", "message": "yes"}], "transcript": "User: yes"},
+            "analysis": {"summary": "agreed", "structuredData": {"interested": True}},
+            "call": {"id": PROVIDER_ID, "name": str(call.id)},
+            **more,
+        }
+    }
+
+
+def tell(session: Session, call: Call, body: dict[str, Any], now: datetime) -> ProspectState | None:
+    """What a webhook does: store, apply, settle."""
+    message = read_message(json.dumps(body).encode())
+    event_id, _ = ingesting.store(session, call.account_id, message, learned="pushed", now=now, real=REAL)
+    if event_id is None:
+        return None
+    applied = ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING)
+    session.flush()
+    if applied is None:
+        return None
+    found = settling.settle(session, applied.call_id, applied.ending, learned="pushed", now=now, timing=TIMING)
+    session.flush()
+    return found
+
+
+def person(session: Session, call: Call) -> Prospect:
+    return session.get_one(Prospect, call.prospect_id)
+
+
+def figures(session: Session, call: Call) -> dict[str, int]:
+    ledger.write_tallies(session)
+    progress = reporting.progress(session, session.get_one(Campaign, call.campaign_id))
+    return (
+        {f"prospect:{state}": number for state, number in progress.prospects.items()}
+        | {f"outcome:{outcome}": number for outcome, number in progress.outcomes.items()}
+        | ({"call:made": progress.calls} if progress.calls else {})
+    )
+
+
+def test_a_conversation_settles_with_its_report(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    at = now + timedelta(minutes=1)
+    for word in ("queued", "ringing", "in-progress"):
+        assert tell(session, call, status(call, word, at), at) is None
+    assert call.state is CallState.IN_PROGRESS
+    assert tell(session, call, ended(call, "customer-ended-call", at), at) is None
+    assert person(session, call).state is ProspectState.SETTLING
+    assert call.settled_at is None
+    assert tell(session, call, report(call, "customer-ended-call", at), at) is ProspectState.COMPLETED
+    outcome = session.get_one(Outcome, call.id)
+    assert outcome.outcome is OutcomeClass.COMPLETED
+    assert (outcome.answered, outcome.complete, outcome.summary) == (True, True, "agreed")
+    assert outcome.structured == {"interested": True}
+    assert float(outcome.duration_seconds or 0) == 30
+    assert float(outcome.cost or 0) == 0.05
+    assert call.check_at is None
+    assert person(session, call).attempts == 1
+
+
+@pytest.mark.parametrize("reason", ["customer-busy", "customer-did-not-answer"])
+def test_an_end_without_anybody_settles_at_once(session: Session, now: datetime, reason: str) -> None:
+    call = in_call(session, now)
+    assert tell(session, call, ended(call, reason, now), now) is ProspectState.WAITING
+    found = person(session, call)
+    assert found.due_at is not None
+    assert found.due_at > now
+    assert found.attempts == 1
+
+
+def test_a_voicemail_waits_for_its_report(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    assert tell(session, call, ended(call, "voicemail", now), now) is None
+    assert person(session, call).state is ProspectState.SETTLING
+
+
+def test_any_order_and_repetition_leads_to_the_same_state(session: Session, now: datetime) -> None:
+    """Every order of the five messages of a call, the second half of them delivered twice."""
+    seen = set()
+    campaign = factories.campaign(session, now)
+    for turn, order in enumerate(permutations(("queued", "ringing", "in-progress", "ended", "report"))):
+        call = factories.call(session, factories.prospect(session, campaign, now), now, state=CallState.PLACING)
+        messages = {
+            "queued": status(call, "queued", now + timedelta(seconds=1)),
+            "ringing": status(call, "ringing", now + timedelta(seconds=2)),
+            "in-progress": status(call, "in-progress", now + timedelta(seconds=3)),
+            "ended": ended(call, "customer-ended-call", now + timedelta(seconds=30)),
+            "report": report(call, "customer-ended-call", now + timedelta(seconds=30)),
+        }
+        # One provider id for each call: the same one twice would be another test.
+        for body in messages.values():
+            body["message"]["call"]["id"] = f"provider-{turn}"
+        for word in (*order, *order[2:]):
+            tell(session, call, messages[word], now + timedelta(minutes=2))
+        found, outcome = person(session, call), session.get_one(Outcome, call.id)
+        seen.add((call.state, found.state, found.attempts, found.calls, outcome.outcome, outcome.complete))
+    assert figures(session, call) == reporting.count_from_rows(session, campaign.id)
+    assert seen == {(CallState.ENDED, ProspectState.COMPLETED, 1, 1, OutcomeClass.COMPLETED, True)}
+
+
+def test_a_repeated_event_is_stored_once(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    for _ in range(3):
+        tell(session, call, ended(call, "customer-busy", now), now)
+    assert session.scalar(select(func.count()).select_from(Event)) == 1
+    assert figures(session, call) == {"prospect:waiting": 1, "outcome:busy": 1, "call:made": 1}
+
+
+def test_applying_an_event_twice_changes_nothing(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    message = read_message(json.dumps(ended(call, "customer-busy", now)).encode())
+    event_id, created = ingesting.store(session, call.account_id, message, learned="pushed", now=now, real=REAL)
+    assert created
+    assert event_id is not None
+    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is not None
+    session.flush()
+    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is None
+
+
+def test_another_accounts_message_cannot_touch_the_call(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    stranger = factories.account(session, now, name="stranger")
+    message = read_message(json.dumps(report(call, "customer-ended-call", now)).encode())
+    event_id, _ = ingesting.store(session, stranger.id, message, learned="pushed", now=now, real=REAL)
+    assert event_id is not None
+    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is None
+    assert call.state is CallState.PLACING
+    assert reporting.troubles(session)[0].count == 1
+
+
+def test_a_late_report_revises_the_outcome_and_cancels_the_next_call(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    tell(session, call, ended(call, "customer-did-not-answer", now), now)
+    assert person(session, call).state is ProspectState.WAITING
+    assert tell(session, call, report(call, "customer-ended-call", now), now) is ProspectState.COMPLETED
+    assert figures(session, call) == {
+        "prospect:completed": 1,
+        "outcome:answered_completed": 1,
+        "call:made": 1,
+    }
+
+
+def test_a_late_report_never_makes_a_final_person_due(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    found = person(session, call)
+    tell(session, call, ended(call, "customer-did-not-answer", now), now)
+    ledger.set_state(found, ProspectState.EXPIRED, now=now)
+    tell(session, call, report(call, "customer-did-not-answer", now), now)
+    assert found.state is ProspectState.EXPIRED
+    assert found.due_at is None
+
+
+def test_a_technical_failure_costs_a_call_but_no_attempt(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    tell(session, call, report(call, "call.in-progress.error-vapifault-worker-died", now), now)
+    found = person(session, call)
+    assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 1)
+
+
+def test_a_capacity_end_costs_no_attempt_and_comes_again_soon(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    reason = "call.start.error-subscription-concurrency-limit-reached"
+    assert tell(session, call, ended(call, reason, now), now) is ProspectState.WAITING
+    found = person(session, call)
+    assert found.attempts == 0
+    assert found.due_at == now + TIMING.capacity_wait
+
+
+def test_attempts_run_out(session: Session, now: datetime) -> None:
+    call = in_call(session, now, retry={"max_attempts": 1, "max_calls": 3})
+    assert tell(session, call, ended(call, "customer-busy", now), now) is ProspectState.EXHAUSTED
+
+
+def test_the_next_call_falls_into_the_persons_window(session: Session, now: datetime) -> None:
+    call = in_call(session, now, retry={"no_answer": ["12h"]})
+    tell(session, call, ended(call, "customer-did-not-answer", now), now)
+    # 15:00 UTC + 12 h is 22:00 in New York; the window opens at 09:00 there.
+    assert person(session, call).due_at == datetime(2027, 3, 3, 14, tzinfo=UTC)
+
+
+def test_whoever_is_in_a_call_when_the_campaign_is_cancelled_ends_cancelled(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    scheduling.command(session, "spring", Command.CANCEL, who="test", now=now)
+    assert tell(session, call, ended(call, "customer-busy", now), now) is ProspectState.CANCELLED
+
+
+def test_evidence_for_a_call_taken_for_not_placed_is_an_incident(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    call.state = CallState.NOT_PLACED
+    session.flush()
+    tell(session, call, status(call, "ringing", now), now)
+    assert call.state is CallState.NOT_PLACED
+    assert call.incident is not None
+    assert [each.count for each in reporting.troubles(session)] == [1]
+
+
+def test_a_late_word_about_a_call_in_review_resolves_it(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    call.state = CallState.REVIEW
+    ledger.set_state(person(session, call), ProspectState.REVIEW, now=now)
+    session.flush()
+    tell(session, call, status(call, "in-progress", now), now)
+    assert call.state is CallState.IN_PROGRESS
+    assert person(session, call).state is ProspectState.IN_CALL
+
+
+def questions(session: Session, now: datetime, real: datetime) -> list[reconciling.Question]:
+    found = reconciling.overdue(session, now=now, real=real, timing=TIMING, limit=10)
+    session.flush()
+    return found
+
+
+def test_an_expired_intent_becomes_unknown_and_never_claimed(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    call.check_at = REAL
+    session.flush()
+    (question,) = questions(session, now, REAL)
+    assert call.state is CallState.UNKNOWN
+    assert question.provider_id is None
+    assert questions(session, now, REAL) == []
+
+
+def test_a_claimed_call_is_not_asked_about(session: Session, now: datetime) -> None:
+    prospect = factories.prospect(session, factories.campaign(session, now), now)
+    call = factories.call(session, prospect, now, check_at=REAL - timedelta(hours=1))
+    assert questions(session, now, REAL) == []
+    assert call.state is CallState.CLAIMED
+
+
+def test_no_trace_becomes_review_only_after_the_quiet_period_and_three_listings(
+    session: Session, now: datetime
+) -> None:
+    call = in_call(session, now)
+    call.check_at, call.quiet_at = REAL, REAL + timedelta(minutes=15)
+    session.flush()
+
+    def listing_is_empty(real: datetime) -> bool:
+        questions(session, now, real)
+        return reconciling.no_trace(session, call.id, now=now, real=real, timing=TIMING)
+
+    assert not listing_is_empty(REAL)
+    assert not listing_is_empty(REAL + timedelta(minutes=5))
+    assert not listing_is_empty(REAL + timedelta(minutes=10))
+    assert not reconciling.no_trace(session, call.id, now=now, real=REAL + timedelta(minutes=14), timing=TIMING)
+    assert call.state is CallState.UNKNOWN
+    assert listing_is_empty(REAL + timedelta(minutes=15))
+    assert call.state is CallState.REVIEW
+    assert person(session, call).state is ProspectState.REVIEW
+    assert figures(session, call) == reporting.count_from_rows(session, call.campaign_id)
+
+
+def test_a_quiet_period_with_too_few_listings_decides_nothing(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    call.check_at, call.quiet_at = REAL, REAL
+    session.flush()
+    questions(session, now, REAL)
+    assert not reconciling.no_trace(session, call.id, now=now, real=REAL + timedelta(hours=1), timing=TIMING)
+    assert call.state is CallState.UNKNOWN
+
+
+def test_a_missing_report_is_given_up_after_asking(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    tell(session, call, ended(call, "customer-ended-call", now), now)
+    assert person(session, call).state is ProspectState.SETTLING
+    later = REAL + TIMING.report_grace
+    (question,) = questions(session, now, later)
+    assert question.settling
+    record = {
+        "id": PROVIDER_ID,
+        "status": "ended",
+        "endedReason": "customer-ended-call",
+        "endedAt": now.isoformat(),
+        "name": str(call.id),
+    }
+    message = read_call(record, now=now)
+    event_id, _ = ingesting.store(session, call.account_id, message, learned="asked", now=now, real=later)
+    assert event_id is not None
+    applied = ingesting.apply(session, event_id, now=now, real=later, timing=TIMING)
+    assert applied is not None
+    settling.settle(session, call.id, applied.ending, learned="asked", now=now, timing=TIMING, give_up=True)
+    assert person(session, call).state is ProspectState.COMPLETED
+    assert session.get_one(Outcome, call.id).complete is False
+
+
+def test_waits_other_than_the_defaults_are_for_stand_ins_only(session: Session, now: datetime) -> None:
+    hasty = Timing(silence=timedelta(seconds=1))
+    factories.account(session, now, name="real", base_url="https://api.vapi.ai")
+    for account, silence in (("main", hasty.silence), ("real", TIMING.silence)):
+        call = in_call(session, now, account=account, name=f"of-{account}")
+        locked = ledger.lock(session, call.id, timing=hasty)
+        assert locked is not None
+        assert locked.timing.silence == silence

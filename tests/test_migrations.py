@@ -1,0 +1,96 @@
+"""The migrations lead to the models, and back to nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.pool import NullPool
+
+from campaigns import db
+from campaigns.cli.database import _config, require_newest, upgrade
+from campaigns.embedded import Servers
+from campaigns.errors import SetupError
+from campaigns.models import Base
+
+SHAPE = """
+SELECT 'column', c.relname, a.attname, format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull::text || ' '
+       || a.attidentity::text || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+ WHERE n.nspname = 'public' AND c.relkind = 'r' AND c.relname <> 'alembic_version'
+UNION ALL
+SELECT 'index', tablename, indexname, indexdef FROM pg_indexes
+ WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+UNION ALL
+SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+ WHERE connamespace = 'public'::regnamespace AND conrelid <> 0 AND conrelid::regclass::text <> 'alembic_version'
+   AND contype <> 'n'
+"""
+
+
+def empty_database(embedded: Servers, name: str) -> str:
+    execute(embedded.database_url, f'CREATE DATABASE "{name}"')
+    return make_url(embedded.database_url).set(database=name).render_as_string(hide_password=False)
+
+
+def execute(url: str, statement: str) -> None:
+    with create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+        connection.execute(text(statement))
+
+
+def shape(engine: Engine) -> set[tuple[str, ...]]:
+    with engine.connect() as connection:
+        return {tuple(row) for row in connection.execute(text(SHAPE))}
+
+
+def test_migrated_tables_equal_the_models_to_the_last_predicate(embedded: Servers, template: str) -> None:
+    modelled = db.connect(empty_database(embedded, "from_models"), pool_size=1)
+    migrated = db.connect(template, pool_size=1)
+    Base.metadata.create_all(modelled)
+    try:
+        ours, theirs = shape(modelled), shape(migrated)
+        assert ours - theirs == set()
+        assert theirs - ours == set()
+        assert len(ours) > 150  # the query sees columns, indexes and constraints
+    finally:
+        modelled.dispose()
+        migrated.dispose()
+
+
+def test_empty_to_head_to_empty_to_head(embedded: Servers) -> None:
+    url = empty_database(embedded, "there_and_back")
+    engine = db.engine(url)
+    with pytest.raises(SetupError, match="no tables yet: run `outbound db upgrade`"):
+        require_newest(url)
+    upgrade(url)
+    require_newest(url)
+    before = shape(engine)
+    command.downgrade(_config(url), "base")
+    assert shape(engine) == set()
+    upgrade(url)
+    assert shape(engine) == before
+    engine.dispose()
+    db.forget()
+
+
+def test_every_migration_has_a_date_a_sentence_and_a_way_back() -> None:
+    versions = sorted(Path(__file__).parents[1].glob("migrations/versions/2*.py"))
+    assert versions
+    for version in versions:
+        source = version.read_text(encoding="utf-8")
+        assert version.name[:8].isdigit()
+        assert "def downgrade() -> None:\n    pass" not in source
+        assert source.startswith('"""')
+
+
+def test_the_database_must_keep_its_promises(embedded: Servers) -> None:
+    url = empty_database(embedded, "careless")
+    execute(url, "ALTER DATABASE careless SET synchronous_commit = off")
+    with pytest.raises(SetupError, match="synchronous_commit"):
+        db.check(url)
+    db.engine(url).dispose()
+    db.forget()
