@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import TIMESTAMP
@@ -24,10 +24,6 @@ class Moment:
     """Leases, send slots and quiet periods follow this one."""
     speed: float
     """Campaign seconds per real second; 1.0 unless it is a rehearsal."""
-
-    def campaign_span(self, real: timedelta) -> timedelta:
-        """How much campaign time passes in `real` time."""
-        return real * self.speed
 
 
 def read(session: Session) -> Moment:

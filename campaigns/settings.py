@@ -11,7 +11,6 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from campaigns.errors import SetupError
-from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.timing import Timing
 
 
@@ -66,11 +65,6 @@ def secret(name: str) -> str:
     if not value:
         raise SetupError(f"the environment variable {name} is not set: an account names it, so put the secret there")
     return value
-
-
-def webhook_secrets(account: AccountDefinition) -> dict[str, str]:
-    """Every secret that the account's webhook checks name, by environment name."""
-    return {name: secret(name) for check in account.webhook for name in check.secret_env}
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -127,11 +127,6 @@ def due(session: Session, *, real: datetime, limit: int) -> list[int]:
     patience = timedelta(seconds=2)  # the hint that was sent with the event normally does it within 0.1 s
     query = select(Event.id).where(Event.retry_at <= real - patience).order_by(Event.retry_at).limit(limit)
     return list(session.scalars(query))
-
-
-def postpone(session: Session, event_ids: list[int], *, until: datetime) -> None:
-    """Look at these events again at the real instant `until` unless they are applied by then."""
-    session.execute(update(Event).where(Event.id.in_(event_ids), Event.retry_at.is_not(None)).values(retry_at=until))
 
 
 def informs(message: Message) -> bool:
