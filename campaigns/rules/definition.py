@@ -25,6 +25,7 @@ from campaigns.errors import InvalidDefinition, InvalidInput
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.windows import CallingWindow
 
+_ZONES = available_timezones()  # read from disk once, not for each definition
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 RESERVED_VARIABLES = frozenset(
@@ -47,7 +48,7 @@ def _spell_duration(value: timedelta) -> str:
 
 
 def _zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _ZONES:
         raise ValueError(f"{name!r} is not a time zone; use a name such as America/New_York or Europe/Paris")
     return name
 
