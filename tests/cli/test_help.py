@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,17 @@ def test_every_example_is_understood_by_its_own_command(path: tuple[str, ...], m
     assert words[0] == "outbound"
     ROOT.main(args=words[1:], prog_name="outbound", standalone_mode=False)
     assert ran == [path]
+
+
+def test_every_command_that_a_message_recommends_exists() -> None:
+    recommended = {
+        (path.name, words)
+        for path in Path(outbound.__file__).parents[1].rglob("*.py")
+        for words in re.findall(r"`outbound ([a-z ]+[a-z])", path.read_text(encoding="utf-8"))
+    }
+    assert len(recommended) > 5
+    for file, words in recommended:
+        assert any(tuple(words.split())[: len(path)] == path for path in LEAVES), (file, words)
 
 
 def test_what_results_in_data_can_be_had_as_json() -> None:
