@@ -31,6 +31,9 @@ _ZONES = available_timezones()  # read from disk once, not for each definition
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LONGEST_DURATION = timedelta(days=366)  # nobody plans further ahead, and sums of it stay within the calendar
 
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""What an account or a campaign may be called: it stands in addresses and in commands."""
+
 RESERVED_VARIABLES = frozenset(
     {"customer", "call", "phoneNumber", "transport", "now", "date", "time", "month", "day", "year"}
 )
@@ -89,7 +92,7 @@ def _aware(value: datetime) -> datetime:
 
 
 def _slug(name: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
+    if not NAME.fullmatch(name):
         raise ValueError("use up to 63 of a-z, 0-9, - and _, starting with a letter or digit")
     return name
 

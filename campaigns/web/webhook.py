@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from campaigns import clock, db
 from campaigns.errors import InvalidDefinition, MalformedMessage, OutboundError, SetupError, Unauthenticated
 from campaigns.pipeline import ingesting
-from campaigns.rules.definition import AccountDefinition, BearerCheck, HmacCheck, WebhookCheck
+from campaigns.rules.definition import NAME, AccountDefinition, BearerCheck, HmacCheck, WebhookCheck
 from campaigns.settings import secret, settings
 from campaigns.vapi.events import read_message, reply_to
 from campaigns.vapi.signature import Bearer, Hmac, SharedSecret, Strategy, verify
@@ -37,6 +37,8 @@ def router(database_url: str, wake: Wake) -> APIRouter:
     @routes.post("/webhooks/vapi/{account}")
     async def receive(account: str, request: Request) -> Response:
         """Store one message of the account's organisation and answer it."""
+        if not NAME.fullmatch(account):
+            return _refuse(404, "no such account")  # nor may it reach a log or the database
         try:
             body = await _body(request)
         except ClientDisconnect:
