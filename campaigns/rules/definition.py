@@ -311,11 +311,14 @@ def read_definition(kind: type[Definition], values: Mapping[str, Any], *, source
     try:
         return kind.model_validate(values)
     except ValidationError as problems:
+        found = problems.errors(include_url=False)
         # A misspelt key before the key that is missing because of it.
-        first = min(problems.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
+        first = min(found, key=lambda problem: problem["type"] != "extra_forbidden")
         section, key = _place(kind, first["loc"])
         where = f"{source}: {key}" if key else source
-        more = f" (and {problems.error_count() - 1} more)" if problems.error_count() > 1 else ""
+        # A list whose only entry is wrong is also called too short.
+        others = sum(problem["loc"] != first["loc"][: len(problem["loc"])] for problem in found)
+        more = f" (and {others} more)" if others else ""
         raise InvalidDefinition(f"{where}: {_explain(section, first)}{more}") from problems
 
 

@@ -1,0 +1,177 @@
+"""What a file may say; what it may not is named with what is allowed there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import pytest
+
+from campaigns.errors import InvalidDefinition
+from campaigns.rules.definition import AccountDefinition, CampaignDefinition, read_definition
+from tests.factories import ACCOUNT, CAMPAIGN
+
+QUOTED = "write text, in quotes"
+WHOLE = "write a whole number, without quotes"
+LIST = 'write a list in brackets, such as ["one", "two"]'
+SECTION = "write a section of its own with key = value lines"
+MOMENT = "give a date and a time with its offset, such as 2026-03-02T09:00:00-05:00"
+ADDRESS = "give a web address such as https://calls.example.com, without ? or #"
+DURATION = 'a duration is a number and a unit, such as "90s", "15m", "2h" or "1d"'
+HOURS = 'write days and hours in quotes, such as "Mon-Fri 09:00-12:00, 13:00-20:00; Sat 10:00-16:00"'
+NAME_ONLY = "give the NAME of an environment variable such as VAPI_API_KEY, never the secret itself"
+
+
+def refusal(kind: type[AccountDefinition | CampaignDefinition], values: dict[str, Any]) -> str:
+    with pytest.raises(InvalidDefinition) as caught:
+        read_definition(kind, values, source="f")
+    return str(caught.value).removeprefix("f: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"name": "Main Account"}, "name: use up to 63 of a-z, 0-9, - and _, starting with a letter or digit"),
+        ({"name": "main\n"}, "name: use up to 63 of a-z, 0-9, - and _, starting with a letter or digit"),
+        ({"key_env": "sk-live"}, f"key_env: {NAME_ONLY}"),
+        ({"concurrency": "10"}, f"concurrency: {WHOLE}"),
+        ({"concurrency": True}, f"concurrency: {WHOLE}"),
+        ({"concurrency": 2.5}, f"concurrency: {WHOLE}"),
+        ({"concurrency": 0}, "concurrency: input should be greater than or equal to 1"),
+        ({"calls_per_second": "1"}, "calls_per_second: write a number, without quotes"),
+        ({"calls_per_second": float("nan")}, "calls_per_second: input should be less than or equal to 1000"),
+        ({"reserve": 10}, "reserve (10) leaves no line to call with: it must be below concurrency (10)"),
+        ({"base_url": "api.vapi.ai"}, f"base_url: {ADDRESS}"),
+        ({"base_url": "http://[::1"}, f"base_url: {ADDRESS}"),
+        ({"base_url": "http://a:99999"}, f"base_url: {ADDRESS}"),
+        ({"base_url": "https://a b"}, f"base_url: {ADDRESS}"),
+        (
+            {"base_url": "https://me:hush@api.vapi.ai"},
+            "base_url: give the web address without a user and password: a secret belongs in the environment",
+        ),
+        ({"public_url": "https://a"}, "public_url needs at least one [[webhook]] check, or anybody could post results"),
+        ({"webhook": {}}, f"webhook: {LIST}"),
+        ({"webhook": [{}]}, 'webhook #1: needs type = "hmac", "bearer" or "secret"'),
+        ({"webhook": [{"type": "jwt"}]}, 'webhook #1: needs type = "hmac", "bearer" or "secret"'),
+        ({"webhook": [{"type": "bearer"}]}, "webhook #1.secret_env: is missing"),
+        ({"webhook": [{"type": "bearer", "secret_env": []}]}, "webhook #1.secret_env: give at least one"),
+        ({"webhook": [{"type": "bearer", "secret_env": ["hush"]}]}, f"webhook #1.secret_env #1: {NAME_ONLY}"),
+        (
+            {"webhook": [{"type": "secret", "secret_env": ["A"]}, {"type": "hmac", "secret_env": ["A"], "algo": 1}]},
+            (
+                "webhook #2.algo: no such key; allowed here: algorithm, encoding, message_id_header, payload_format, "
+                "prefix, secret_env, signature_header, timestamp_header, tolerance, type"
+            ),
+        ),
+    ],
+)
+def test_a_wrong_account_is_refused_by_its_key(changes: dict[str, Any], line: str) -> None:
+    assert refusal(AccountDefinition, ACCOUNT | changes) == line
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"windows": 9}, f"windows: {HOURS}"),
+        ({"windows": ["Mon 09:00-10:00"]}, f"windows: {HOURS}"),
+        ({"windows": {"Mon": 9}}, f"windows: {HOURS}"),
+        ({"windows": "Mon 9-17"}, "windows: hours '9-17' cannot be read: use 24-hour times such as 09:00-20:00"),
+        ({"zone": 1}, f"zone: {QUOTED}"),
+        ({"zone": "EST5"}, "zone: 'EST5' is not a time zone; use a name such as America/New_York or Europe/Paris"),
+        (
+            {"default_region": "usa"},
+            "default_region: 'usa' is not a country code of two capital letters such as US or DE",
+        ),
+        (
+            {"default_region": "UK"},
+            (
+                "default_region: 'UK' is not a country code of two capital letters such as US or DE; "
+                "the United Kingdom is GB"
+            ),
+        ),
+        ({"max_duration": 600}, 'max_duration: a duration is written in quotes with its unit, such as "15m"'),
+        ({"max_duration": "10"}, f"max_duration: {DURATION}"),
+        ({"max_duration": "99999999999d"}, f"max_duration: {DURATION}"),
+        ({"max_duration": "999d"}, "max_duration: a duration of more than 366 days is surely a mistake"),
+        ({"max_duration": "5s"}, 'max_duration must lie between "10s" and "12h": Vapi allows nothing else'),
+        ({"retry": {"busy": "20m"}}, f"retry.busy: {LIST}"),
+        ({"retry": {"busy": [20]}}, 'retry.busy #1: a duration is written in quotes with its unit, such as "15m"'),
+        ({"retry": 3}, f"retry: {SECTION}"),
+        (
+            {"retry": {"atempts": 3}},
+            (
+                "retry.atempts: no such key; allowed here: busy, counts, max_attempts, max_calls, no_answer, "
+                "technical, voicemail"
+            ),
+        ),
+        ({"consent": "yes"}, f"consent: {SECTION}"),
+        (
+            {"consent": {"sauce": "x"}},
+            "consent.sauce: no such key; allowed here: obtained_at, proof, source (and 1 more)",
+        ),
+        ({"mapping": {"phone": 1}}, f"mapping.phone: {QUOTED}"),
+        ({"mapping": {"variables": {"now": "Now"}}}, "the variable 'now' is filled in by Vapi: choose another name"),
+        ({"variables": {"customer": "x"}}, "the variable 'customer' is filled in by Vapi: choose another name"),
+        ({"variables": {"plan": 1}}, f"variables.plan: {QUOTED}"),
+        ({"phone_number_ids": "one"}, f"phone_number_ids: {LIST}"),
+        ({"phone_number_ids": []}, "phone_number_ids: give at least one"),
+        ({"phone_number_ids": [""]}, "phone_number_ids #1: must not be empty"),
+        ({"starts_at": 5}, f"starts_at: {MOMENT}"),
+        ({"starts_at": date(2027, 3, 2)}, f"starts_at: {MOMENT}"),
+        ({"starts_at": time(9)}, f"starts_at: {MOMENT}"),
+        ({"starts_at": "tomorrow"}, f"starts_at: {MOMENT}"),
+        (
+            {"starts_at": datetime(2027, 3, 2)},  # noqa: DTZ001 - what is refused
+            "starts_at: give the offset too, such as 2026-03-02T09:00:00-05:00 or ...Z",
+        ),
+        ({"price_per_minute": "cheap"}, "price_per_minute: write a number, without quotes"),
+        (
+            {"assistant": {"name": "x"}},
+            "give either assistant_id (a saved assistant) or [assistant] (one sent with every call)",
+        ),
+    ],
+)
+def test_a_wrong_campaign_is_refused_by_its_key(changes: dict[str, Any], line: str) -> None:
+    assert refusal(CampaignDefinition, CAMPAIGN | changes) == line
+
+
+@pytest.mark.parametrize("written", ["0.5s", "90s", "15m", "14d", "366d", "100001.25s", "1.5h"])
+def test_a_duration_is_read_back_from_the_database_as_it_was(written: str) -> None:
+    definition = CampaignDefinition.model_validate(CAMPAIGN | {"retry": {"busy": [written]}})
+    stored = json.loads(json.dumps(definition.model_dump(mode="json")))
+    assert CampaignDefinition.model_validate(stored) == definition
+    assert definition.retry.busy[0] > timedelta(0)
+
+
+def test_everything_is_read_back_from_the_database_as_it_was() -> None:
+    changes: dict[str, Any] = {
+        "starts_at": datetime(2027, 3, 2, 9, tzinfo=UTC),
+        "price_per_minute": 0.05,
+        "windows": {"Mon": ["09:00-12:00", "13:00-17:00"], "Sat": "22:00-02:00"},
+        "mapping": {"variables": {"plan": "Plan"}},
+    }
+    definition = CampaignDefinition.model_validate(CAMPAIGN | changes)
+    assert CampaignDefinition.model_validate(definition.model_dump(mode="json")) == definition
+    account = AccountDefinition.model_validate(ACCOUNT | {"webhook": [{"type": "hmac", "secret_env": ["A"]}]})
+    assert AccountDefinition.model_validate(account.model_dump(mode="json")) == account
+
+
+def test_the_same_file_is_stored_the_same_by_every_process() -> None:
+    program = (
+        "import json, sys; from campaigns.rules.definition import CampaignDefinition; "
+        "print(json.dumps(CampaignDefinition.model_validate_json(sys.argv[1]).model_dump(mode='json')))"
+    )
+    stored = {
+        subprocess.run(
+            [sys.executable, "-c", program, json.dumps(CAMPAIGN)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(stored) == 1
