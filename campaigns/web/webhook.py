@@ -24,7 +24,6 @@ from campaigns.vapi.signature import Bearer, Hmac, SharedSecret, Strategy, verif
 log = logging.getLogger(__name__)
 
 LARGEST_BODY = 8 * 1024 * 1024  # a report carries the whole conversation and the assistant: rarely over 1 MB
-LARGEST_READ = 4 * LARGEST_BODY  # read on so far, or the sender is cut off before it can see why it was refused
 
 Wake = Callable[[int], None]
 """Hints that the event of that id is stored. Never raises and never blocks for more than 100 ms."""
@@ -125,18 +124,13 @@ def _receive(
 
 
 async def _body(request: Request) -> bytes | None:
-    """The raw body; None where it is larger than allowed, of which nothing is kept."""
+    """The raw body; None where it is larger than allowed, without reading further."""
     body = bytearray()
-    read = 0
     async for piece in request.stream():
-        read += len(piece)
-        if read > LARGEST_READ:
+        body += piece
+        if len(body) > LARGEST_BODY:
             return None
-        if read <= LARGEST_BODY:
-            body += piece
-        else:
-            body.clear()
-    return bytes(body) if read <= LARGEST_BODY else None
+    return bytes(body)
 
 
 def _refuse(status: int, why: str) -> Response:

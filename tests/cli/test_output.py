@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from campaigns.cli import database as database_
 from campaigns.cli.files import whole_file
 from campaigns.cli.outcomes import _records
 from campaigns.cli.output import print_json, print_table, say
-from campaigns.cli.prospects import _rejected_path
+from campaigns.cli.prospects import _rejected_path, run_import
 from campaigns.models import Campaign, Person, Prospect
 from campaigns.pipeline import exporting
 from tests import factories
@@ -117,17 +118,38 @@ def test_a_reader_that_has_seen_enough_is_no_error(outbound: Outbound, three_pag
         assert process.stderr.read() == b""
 
 
+def open_transactions(database: str) -> int:
+    """How many others are in the middle of a transaction."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE '%transaction%'"
+    )
+    with db.engine(database).connect() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def test_a_slow_list_keeps_no_transaction_open(database: str, now: datetime) -> None:
+    with db.transaction(database) as session:
+        factories.campaign(session, now)
+    seen: list[int] = []
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            seen.append(open_transactions(database))
+            return super().read(min(size or 10, 10))
+
+    report = run_import(database, "spring", Slow(b"phone\n+12125550101\n+12125550102\n"), name="slow", size=None)
+    assert report["new"] == 2
+    assert len(seen) > 3
+    assert set(seen) == {0}
+
+
 def test_a_slow_reader_keeps_no_transaction_open(three_pages: str) -> None:
     with db.transaction(three_pages) as session:
         campaign_id = session.scalars(select(Campaign.id)).one()
     records = _records(three_pages, campaign_id)
     seen = [next(records)["line"]]
-    with db.engine(three_pages).connect() as connection:
-        open_ones = text(
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE '%transaction%'"
-        )
-        assert connection.execute(open_ones).scalar_one() == 0
+    assert open_transactions(three_pages) == 0
     seen += [record["line"] for record in records]
     assert len(seen) == 2500
     assert exporting.PAGE < 2500

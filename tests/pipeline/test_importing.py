@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -13,58 +12,16 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from campaigns import db, ledger
 from campaigns.errors import InvalidList, NotAllowed
 from campaigns.facts import about_campaigns
-from campaigns.models import Campaign, Consent, Import, Person, Prospect, RejectedRow, Suppression, Tally
-from campaigns.pipeline import importing, reporting
+from campaigns.models import Campaign, Consent, Import, Person, Prospect, RejectedRow, Suppression
+from campaigns.pipeline import importing
 from campaigns.pipeline.importing import Report
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.people_file import read_rows
 from campaigns.rules.prospect_state import ProspectState
 from tests import factories
-
-
-def bring(session: Session, campaign: Campaign, content: bytes, now: datetime) -> tuple[Report, list[dict[str, str]]]:
-    """Import `content`; gives the report and the rejected rows, after checking that they and the tallies agree."""
-    definition = about_campaigns(session, [campaign.id])[campaign.id].definition
-    columns, rows = read_rows(io.BytesIO(content), definition)
-    import_id = importing.begin(session, campaign.id, source="list.csv", columns=columns, now=now)
-    report = Report()
-    for lot in importing.batches(rows):
-        importing.store(session, import_id, lot, columns, report, now=now)
-    importing.finish(session, import_id, digest="0" * 64, now=now)
-    rejected = list(importing.rejected(session, import_id))
-    assert report.new + report.already_there + report.rejected == report.rows
-    assert len(rejected) == report.rejected == sum(report.reasons.values())
-    record = session.get_one(Import, import_id, populate_existing=True)
-    kept = (record.rows, record.new, record.already_there, record.rejected)
-    assert kept == (report.rows, report.new, report.already_there, report.rejected)
-    assert record.finished_at == now
-    assert_tallies_equal_rows(session, campaign)
-    return report, rejected
-
-
-def assert_tallies_equal_rows(session: Session, campaign: Campaign) -> None:
-    ledger.write_tallies(session)
-    tallied = session.execute(
-        select(Tally.name, func.sum(Tally.count)).where(Tally.campaign_id == campaign.id).group_by(Tally.name)
-    )
-    assert {name: int(number) for name, number in tallied if number} == reporting.count_from_rows(session, campaign.id)
-
-
-def people(session: Session, campaign: Campaign) -> dict[str, Prospect]:
-    """The campaign's prospects by number."""
-    rows = session.execute(
-        select(Person.number, Prospect)
-        .join(Prospect, Prospect.person_id == Person.id)
-        .where(Prospect.campaign_id == campaign.id)
-    )
-    return {row.number: row.Prospect for row in rows}
-
-
-def counts(report: Report) -> tuple[int, int, int]:
-    return report.new, report.already_there, report.rejected
+from tests.pipeline.lists import bring, counts, people
 
 
 @pytest.fixture
@@ -301,37 +258,6 @@ def test_a_campaign_that_is_cancelled_meanwhile_takes_nobody_else(session: Sessi
     assert people(session, campaign) == {}
 
 
-def test_two_imports_at_once_bring_each_person_once(
-    database: str, now: datetime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importing, "BATCH", 15)  # many small transactions, so that they meet
-    with db.transaction(database) as session:
-        campaign = factories.campaign(session, now)
-    numbers = [f"+1212555{turn:04}" for turn in range(100, 200)]
-    orders = [numbers[:80], numbers[:19:-1], numbers[50:] + numbers[:50]]
-
-    def bring_in(order: list[str]) -> Report:
-        content = "\n".join(["phone", *order]).encode()
-        with db.transaction(database) as session:
-            definition = about_campaigns(session, [campaign.id])[campaign.id].definition
-            columns, rows = read_rows(io.BytesIO(content), definition)
-            import_id = importing.begin(session, campaign.id, source="list.csv", columns=columns, now=now)
-        report = Report()
-        for lot in importing.batches(rows):
-            with db.transaction(database) as session:
-                importing.store(session, import_id, lot, columns, report, now=now)
-        return report
-
-    with ThreadPoolExecutor(len(orders)) as pool:
-        reports = list(pool.map(bring_in, orders))
-    assert [report.rows for report in reports] == [80, 80, 100]
-    assert sum(report.new for report in reports) == 100
-    assert all(report.new + report.already_there == report.rows for report in reports)
-    with db.transaction(database) as session:
-        assert sorted(people(session, session.get_one(Campaign, campaign.id))) == numbers
-        assert_tallies_equal_rows(session, campaign)
-
-
 cells = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
     st.sampled_from(["+12125550101", "2125550102", "+12125550103 x5", "+18005550199", "+376712345", "0", "", " "]),
@@ -343,11 +269,11 @@ cells = st.one_of(
 def test_every_row_of_any_list_is_accounted_for(
     session: Session, campaign: Campaign, now: datetime, rows: list[list[str]], header: str
 ) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    written = io.StringIO(newline="")
+    writer = csv.writer(written)
     writer.writerows([["phone", "name", "zone"] if header == "phone" else ["name", "zone", "phone"], *rows])
     with session.begin_nested() as example:
-        report, _ = bring(session, campaign, text.getvalue().encode(), now)
+        report, _ = bring(session, campaign, written.getvalue().encode(), now)
         example.rollback()
     assert report.rows == sum(any(cell.strip() for cell in row) for row in rows)
 
