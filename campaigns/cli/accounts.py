@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from campaigns import clock
-from campaigns.cli.database import transaction
+from campaigns.cli.database import transaction, who
 from campaigns.cli.files import read_toml
 from campaigns.cli.output import AsJson, print_json, print_table, say
-from campaigns.errors import UnknownName
+from campaigns.errors import InvalidDefinition, UnknownName
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.definition import AccountDefinition, read_definition
 from campaigns.settings import secret
+from campaigns.web.webhook import strategies
 
 accounts = typer.Typer(no_args_is_help=True, help="The Vapi organisations that campaigns call through.")
 
@@ -32,11 +32,14 @@ def apply(
     Example: outbound accounts apply vapi.toml
     """
     definition = read_definition(AccountDefinition, read_toml(file), source=str(file))
-    for name in (definition.key_env, *(name for check in definition.webhook for name in check.secret_env)):
-        secret(name)
+    secret(definition.key_env)
+    try:
+        strategies(definition.webhook)
+    except InvalidDefinition as problem:
+        raise InvalidDefinition(f"{file}: webhook: {problem}") from problem
     with transaction() as session:
         moment = clock.read(session)
-        applied = scheduling.apply_account(session, definition, who=getpass.getuser(), now=moment.now, real=moment.real)
+        applied = scheduling.apply_account(session, definition, who=who(), now=moment.now, real=moment.real)
     if as_json:
         print_json({"account": definition.name, "created": applied.created, "changed": applied.changed})
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from campaigns import clock, db
 from campaigns.cli.accounts import print_applied
-from campaigns.cli.database import database, transaction
+from campaigns.cli.database import database, transaction, who
 from campaigns.cli.files import read_toml
 from campaigns.cli.output import AsJson, print_json, print_table, say
 from campaigns.pipeline import reporting, scheduling
@@ -39,7 +38,7 @@ def apply(
     definition = read_definition(CampaignDefinition, read_toml(file), source=str(file))
     with database() as url:
         with db.transaction(url) as session:
-            applied = scheduling.apply_campaign(session, definition, who=getpass.getuser(), now=clock.read(session).now)
+            applied = scheduling.apply_campaign(session, definition, who=who(), now=clock.read(session).now)
         after_id: int | None = 0 if applied.changed and not applied.created else None
         while after_id is not None:
             with db.transaction(url) as session:
@@ -153,9 +152,7 @@ def _as_json(progress: reporting.Progress) -> dict[str, object]:
 def _command(name: str, wanted: Command, why: str | None, *, as_json: bool) -> None:
     with database() as url:
         with db.transaction(url) as session:
-            state = scheduling.command(
-                session, name, wanted, who=getpass.getuser(), now=clock.read(session).now, why=why
-            )
+            state = scheduling.command(session, name, wanted, who=who(), now=clock.read(session).now, why=why)
         in_flight = _wait_for_sending(url, name) if wanted in {Command.PAUSE, Command.CANCEL} else []
     if as_json:
         print_json(

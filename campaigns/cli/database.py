@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +13,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 import migrations
@@ -27,7 +32,7 @@ def running_servers() -> Iterator[Servers]:
     Raises `SetupError` where only one of the two is configured: a command that silently started the other one
     would work on other data than the person thinks.
     """
-    url, redis = settings().database_url, settings().redis_url
+    url, redis = database_url(), settings().redis_url or None
     if url is not None and redis is not None:
         yield Servers(database_url=url, redis_url=redis)
     elif url is not None or redis is not None:
@@ -46,12 +51,35 @@ def database() -> Iterator[str]:
     Needs no Redis: with DATABASE_URL set nothing else is looked at.
     """
     with ExitStack() as stack:
-        url = settings().database_url
+        url = database_url()
         if url is None:
             url = stack.enter_context(running_servers()).database_url
         db.check(url)
         require_newest(url)
         yield url
+
+
+def database_url() -> str | None:
+    """The configured DATABASE_URL; None where there is none. Raises `SetupError` where it is no address."""
+    url = settings().database_url
+    if not url:
+        return None
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        # Not quoted: it holds a password.
+        raise SetupError(
+            "DATABASE_URL is not an address such as postgresql://user:password@host:5432/database"
+        ) from None
+    return url
+
+
+def who() -> str:
+    """The name of the person at the keyboard, for the audit."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may run as a number that has no name
+        return f"uid {os.getuid()}"
 
 
 @contextmanager
@@ -64,7 +92,9 @@ def transaction() -> Iterator[Session]:
 def upgrade(url: str) -> None:
     """Migrate the database to this version's tables; does nothing where they are there."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    if _revision(url) != _newest():
+    revision = _revision(url)
+    if revision != _newest():
+        _require_known(revision)
         command.upgrade(_config(url), "head")
 
 
@@ -72,8 +102,20 @@ def require_newest(url: str) -> None:
     """Raises `SetupError` where the tables are not the ones of this version."""
     found, newest = _revision(url), _newest()
     if found != newest:
+        _require_known(found)
         stand = "has no tables yet" if found is None else f"is at migration {found}, this version needs {newest}"
         raise SetupError(f"the database {stand}: run `outbound db upgrade`")
+
+
+def _require_known(revision: str | None) -> None:
+    if revision is None:
+        return
+    try:
+        ScriptDirectory.from_config(_config(None)).get_revision(revision)
+    except CommandError:
+        raise SetupError(
+            f"the database is at migration {revision}, which this version does not know: use a newer outbound"
+        ) from None
 
 
 def _revision(url: str) -> str | None:

@@ -1,10 +1,12 @@
-"""Reading the files that people hand us."""
+"""Files that people hand us, and files that we hand them."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from campaigns.errors import InvalidDefinition, InvalidInput
 
@@ -25,3 +27,22 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as problem:
         raise InvalidInput(f"{path}: {(problem.strerror or 'cannot be read').lower()}") from problem
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """A file to write, which appears under its name only once the block has ended well: nobody finds half of it."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("w", encoding="utf-8", newline="") as file:  # a pipe or a device: nothing to rename
+            yield file
+        return
+    if path.is_dir():
+        raise IsADirectoryError(None, "is a directory", str(path))
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 import typer
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from campaigns.cli.accounts import accounts
 from campaigns.cli.campaign import campaign
-from campaigns.cli.database import upgrade
+from campaigns.cli.database import database_url, upgrade
 from campaigns.cli.demo import demo
 from campaigns.cli.outcomes import outcomes
 from campaigns.cli.output import say
@@ -19,7 +20,6 @@ from campaigns.cli.simulator import simulator
 from campaigns.cli.status import freeze, status, unfreeze
 from campaigns.cli.up import up
 from campaigns.errors import OutboundError, SetupError
-from campaigns.settings import settings
 
 app = typer.Typer(
     name="outbound",
@@ -43,7 +43,7 @@ def upgrade_() -> None:
 
     Example: outbound db upgrade
     """
-    url = settings().database_url
+    url = database_url()
     if url is None:
         raise SetupError("DATABASE_URL is not set: embedded servers are upgraded by themselves")
     upgrade(url)
@@ -61,19 +61,31 @@ for verb in (up, demo, simulator, status, freeze, unfreeze):
 
 def main() -> None:
     """Run the command. What is wrong comes as one line on stderr, and the exit code says that it failed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names are in every script; a machine whose locale knows only one must not stop a command half-way.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         app()
     except OutboundError as problem:
         say(f"outbound: {problem}")
         sys.exit(1)
-    except OperationalError as problem:
-        first = str(problem.orig).strip().splitlines()[0]
-        say(f"outbound: the database does not answer: {first}")
+    except SQLAlchemyError as problem:
+        say(f"outbound: {_in_a_line(problem)}")
         sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output has seen enough; the interpreter must not complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _in_a_line(problem: SQLAlchemyError) -> str:
+    if not isinstance(problem, DBAPIError):
+        return f"the database cannot be used: {type(problem).__name__}"
+    first = (str(problem.orig).strip().splitlines() or [type(problem.orig).__name__])[0]
+    if isinstance(problem, OperationalError):
+        return f"the database does not answer: {first}"
+    return f"the database refused: {first}"
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
+from uuid import UUID
 
 import typer
 
 from campaigns import db
 from campaigns.cli.database import database
+from campaigns.cli.files import whole_file
 from campaigns.cli.output import say, shown_path
 from campaigns.errors import InvalidInput
 from campaigns.pipeline import exporting, scheduling
@@ -34,15 +37,12 @@ def export(
     Example: outbound outcomes export spring --format csv -o spring.csv
     """
     with database() as url:
-        if output is None:
+        if output is None or str(output) == "-":
             run_export(url, campaign, format_, sys.stdout)
             return
         try:
-            # Written beside and renamed: a file of that name is always whole.
-            partial = output.with_name(output.name + ".partial")
-            with partial.open("w", encoding="utf-8", newline="") as file:
+            with whole_file(output) as file:
                 written = run_export(url, campaign, format_, file)
-            partial.replace(output)
         except OSError as problem:
             raise InvalidInput(f"{output}: {(problem.strerror or 'cannot be written').lower()}") from problem
     say(f"{written:,} rows written to {shown_path(output)}")
@@ -51,7 +51,16 @@ def export(
 def run_export(url: str, campaign: str, format_: exporting.Format, file: TextIO) -> int:
     """Write the export; returns how many rows."""
     with db.transaction(url) as session:
-        found = scheduling.find(session, campaign)
-        records = exporting.rows(session, found.id)
-        write = exporting.write_csv if format_ is exporting.Format.CSV else exporting.write_jsonl
-        return write(records, file)
+        campaign_id = scheduling.find(session, campaign).id
+    write = exporting.write_csv if format_ is exporting.Format.CSV else exporting.write_jsonl
+    return write(_records(url, campaign_id), file)
+
+
+def _records(url: str, campaign_id: UUID) -> Iterator[dict[str, Any]]:
+    """Every row, a page to a transaction: whoever reads our output may pause for as long as they like."""
+    after: int | None = 0
+    while after is not None:
+        with db.transaction(url) as session:
+            page = exporting.page(session, campaign_id, after=after)
+        yield from page.rows
+        after = page.last

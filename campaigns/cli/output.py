@@ -19,13 +19,15 @@ from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-notes = Console(stderr=True, highlight=False)
+notes = Console(stderr=True, highlight=False, emoji=False)
 """Where progress and remarks go."""
+
+WIDEST = 10_000  # columns of a table that goes to a file or another program: no cell is cut into lines there
 
 
 def say(text: str) -> None:
     """One line of remark, to stderr."""
-    notes.print(text, markup=False)
+    notes.print(_one_line(text), markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -36,13 +38,14 @@ def print_json(value: Any) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table, to stdout; numbers stand to the right."""
     table = Table(title=title, title_justify="left")
-    body = [[_shown(cell) for cell in row] for row in rows]
+    body = [[_one_line(_shown(cell)) for cell in row] for row in rows]
     for turn, column in enumerate(columns):
         numeric = bool(body) and all(row[turn].replace(",", "").replace(".", "").isdigit() for row in body if row[turn])
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)
+    wide = None if sys.stdout.isatty() else WIDEST
+    Console(highlight=False, markup=False, emoji=False, width=wide).print(table)
 
 
 class _Count(ProgressColumn):
@@ -59,7 +62,7 @@ class _Count(ProgressColumn):
 
 
 def bar(text: str, *, unit: str) -> Progress:
-    """A progress bar on stderr that shows the count, its rate and the remaining time."""
+    """A progress bar on stderr that shows the count, its rate and the remaining time; nothing where nobody watches."""
     return Progress(
         TextColumn(text),
         BarColumn(),
@@ -68,6 +71,7 @@ def bar(text: str, *, unit: str) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=notes,
+        disable=not notes.is_terminal,
     )
 
 
@@ -77,6 +81,11 @@ def shown_path(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def _one_line(text: str) -> str:
+    """`text` as a terminal may be given it: what a list or a provider wrote must not move its cursor."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _shown(cell: Any) -> str:

@@ -7,18 +7,24 @@ import hashlib
 import io
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
+from uuid import UUID
 
 import typer
 
 from campaigns import clock, db
 from campaigns.cli.database import database, transaction
+from campaigns.cli.files import whole_file
 from campaigns.cli.output import AsJson, bar, print_json, print_table, say, shown_path
 from campaigns.errors import InvalidInput
 from campaigns.facts import about_campaigns
 from campaigns.pipeline import importing, reporting, scheduling
+from campaigns.rules.people_file import read_rows
 from campaigns.rules.phone import InvalidPhone, parse
+from campaigns.rules.prospect_state import ProspectState
 
 prospects = typer.Typer(no_args_is_help=True, help="The people to call.")
 
@@ -41,12 +47,17 @@ def import_(
     """
     with database() as url, ExitStack() as stack:
         source, size = _open(file, stack)
+        path = _rejected_path(file, rejected)
         result = run_import(url, campaign, source, name="stdin" if str(file) == "-" else file.name, size=size)
-        where = None
         if result["rejected"]:
-            where = rejected or (Path("rejected.csv") if str(file) == "-" else file.with_suffix(".rejected.csv"))
-            write_rejected(url, result["import"], where)
-    result["rejected_rows"] = where
+            try:
+                write_rejected(url, result["import"], path)
+            except OSError as problem:
+                raise InvalidInput(
+                    f"{path}: {(problem.strerror or 'cannot be written').lower()}; the usable rows are imported, "
+                    f"{result['rejected']:,} were rejected: import once more with --rejected FILE to see them"
+                ) from problem
+    result["rejected_rows"] = path if result["rejected"] else None
     if as_json:
         print_json(result)
         return
@@ -56,18 +67,19 @@ def import_(
     )
     if result["reasons"]:
         print_table("Rejected", ("reason", "rows"), sorted(result["reasons"].items(), key=lambda item: -item[1]))
-        typer.echo(f"rejected rows: {shown_path(Path(str(where)))}")
+        typer.echo(f"rejected rows: {shown_path(path)}")
 
 
 def run_import(url: str, campaign: str, file: BinaryIO, *, name: str, size: int | None) -> dict[str, Any]:
     """Import a file with a progress bar on stderr; returns its report."""
     counted = _Counted(file)
     with db.transaction(url) as session:
-        moment = clock.read(session)
-        found = scheduling.find(session, campaign)
-        definition = about_campaigns(session, [found.id])[found.id].definition
-        columns, rows = importing.read_rows(io.BufferedReader(counted), definition)
-        import_id = importing.begin(session, found.id, source=name, columns=columns, now=moment.now)
+        campaign_id = scheduling.find(session, campaign).id
+        definition = about_campaigns(session, [campaign_id])[campaign_id].definition
+    # Between two transactions: standard input may take its time, and an open transaction may not.
+    columns, rows = read_rows(io.BufferedReader(counted), definition)
+    with db.transaction(url) as session:
+        import_id = importing.begin(session, campaign_id, source=name, columns=columns, now=clock.read(session).now)
     report = importing.Report()
     with bar("import", unit="bytes") as progress:
         task = progress.add_task("import", total=size, note="")
@@ -89,15 +101,39 @@ def run_import(url: str, campaign: str, file: BinaryIO, *, name: str, size: int 
     }
 
 
-def write_rejected(url: str, import_id: Any, path: Path) -> None:
+def write_rejected(url: str, import_id: UUID, path: Path) -> None:
     """Write the rejected rows with their original columns, so that they can be corrected and imported again."""
-    with db.transaction(url) as session, path.open("w", encoding="utf-8", newline="") as out:
+    with whole_file(path) as out, db.transaction(url) as session:
         writer: csv.DictWriter[str] | None = None
         for row in importing.rejected(session, import_id):
             if writer is None:
                 writer = csv.DictWriter(out, list(row))
                 writer.writeheader()
             writer.writerow(row)
+
+
+@prospects.command("list")
+def list_(
+    *,
+    campaign: Annotated[str, typer.Option(help="The campaign's name.")],
+    state: Annotated[ProspectState | None, typer.Option(help="Only those in this state.")] = None,
+    incidents: Annotated[bool, typer.Option("--incidents", help="Only those with an incident.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """People of a campaign, with their state and its reason. `outbound outcomes export` gives all of them.
+
+    Example: outbound prospects list --campaign spring --state review
+    """
+    with transaction() as session:
+        found = reporting.people(
+            session, scheduling.find(session, campaign).id, state=state, incidents=incidents, limit=limit
+        )
+    if as_json:
+        print_json([asdict(person) for person in found])
+        return
+    columns = ("phone", "name", "state", "reason", "calls", "due_at")
+    print_table("Prospects", columns, [[getattr(person, column) for column in columns] for person in found])
 
 
 @prospects.command()
@@ -148,10 +184,25 @@ class _Counted(io.RawIOBase):
 
 def _open(file: Path, stack: ExitStack) -> tuple[BinaryIO, int | None]:
     if str(file) == "-":
-        say("reading standard input")
+        if sys.stdin.isatty():
+            say("reading standard input")
         return sys.stdin.buffer, None
     try:
         opened = stack.enter_context(file.open("rb"))
     except OSError as problem:
         raise InvalidInput(f"{file}: {(problem.strerror or 'cannot be read').lower()}") from problem
-    return opened, file.stat().st_size
+    return opened, file.stat().st_size if file.is_file() else None
+
+
+def _rejected_path(file: Path, wanted: Path | None) -> Path:
+    """Where rejected rows are to go. Refused before anything is imported where that cannot work."""
+    if wanted is not None:
+        if wanted.exists() and file.exists() and wanted.samefile(file):
+            raise InvalidInput(f"{wanted}: --rejected would overwrite the list itself: name another file")
+        if wanted.is_dir() or not wanted.absolute().parent.is_dir():
+            raise InvalidInput(f"{wanted}: --rejected needs the name of a file in a directory that exists")
+        return wanted
+    base = Path("rejected.csv") if str(file) == "-" else file.with_suffix(".rejected.csv")
+    # Somebody may be correcting the file of an earlier import: it is never overwritten unasked.
+    numbered = (base.with_name(f"{base.stem}-{turn}.csv") for turn in count(2))
+    return next(path for path in chain([base], numbered) if not path.exists())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
 
 from campaigns import clock
-from campaigns.cli.database import transaction
+from campaigns.cli.database import transaction, who
 from campaigns.cli.output import AsJson, print_json
 from campaigns.pipeline import reporting, scheduling
 
@@ -51,11 +50,12 @@ def unfreeze(*, why: Why = None, as_json: AsJson = False) -> None:
 
 def _set_frozen(*, frozen: bool, why: str | None, as_json: bool) -> None:
     with transaction() as session:
-        changed = scheduling.set_frozen(
-            session, frozen=frozen, who=getpass.getuser(), now=clock.read(session).now, why=why
-        )
+        changed = scheduling.set_frozen(session, frozen=frozen, who=who(), now=clock.read(session).now, why=why)
+        everybody = reporting.accounts(session)
     if as_json:
         print_json({"frozen": frozen, "accounts": changed})
+    elif not everybody:
+        typer.echo("there is no account that could dial")
     else:
         done = "frozen" if frozen else "permitted to dial again"
         typer.echo(f"{', '.join(changed)}: {done}" if changed else f"every account was already {done}")

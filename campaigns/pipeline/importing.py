@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import NamedTuple
 from uuid import UUID, uuid4
 from zoneinfo import available_timezones
 
@@ -17,59 +15,20 @@ from sqlalchemy import insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from campaigns.errors import InvalidList, NotAllowed
-from campaigns.facts import CampaignFacts, about_campaigns, about_newcomer
+from campaigns.errors import InvalidInput, NotAllowed
+from campaigns.facts import CampaignFacts, about_campaigns, about_newcomer, consented
 from campaigns.facts import suppressed as is_suppressed
 from campaigns.ledger import count
 from campaigns.models import Campaign, Import, Person, Prospect, RejectedRow
 from campaigns.rules.campaign_state import CampaignState
-from campaigns.rules.definition import RESERVED_VARIABLES, CampaignDefinition
+from campaigns.rules.definition import CampaignDefinition
 from campaigns.rules.eligibility import Refused, when_due
+from campaigns.rules.people_file import REPORT_COLUMNS, Columns, Row, printable
 from campaigns.rules.phone import InvalidPhone, PhoneNumber, Places, parse, places
 from campaigns.rules.prospect_state import ProspectState
 
 BATCH = 1_000  # rows to a transaction: large enough to be fast, small enough to lose little when killed
-LONGEST_CELL = 1_048_576  # characters; a spreadsheet cell holds 32 767, so more is a broken quote
 LONGEST_VALUE_KEPT = 200  # characters of a rejected value that its report quotes
-REPORT_COLUMNS = ("rejected_line", "rejected_column", "rejected_value", "rejected_reason")
-"""What a file of rejected rows has beside the original columns; ignored when it is corrected and imported again."""
-
-_HEADINGS = {
-    "phone": ("phone", "phone_number", "phonenumber", "telephone", "tel", "mobile", "cell", "number", "msisdn"),
-    "name": ("name", "full_name", "fullname", "contact", "contact_name", "customer_name"),
-    "external_id": ("external_id", "externalid", "id", "contact_id", "customer_id", "lead_id"),
-    "extension": ("extension", "ext"),
-    "zone": ("time_zone", "timezone", "zone", "tz"),
-    "country": ("country", "country_code"),
-    "region": ("state", "province", "state_code"),
-}
-"""Headings that are understood without being told, in small letters and with _ for spaces."""
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Which column of the file is what."""
-
-    header: tuple[str, ...]
-    phone: str
-    name: str | None = None
-    external_id: str | None = None
-    extension: str | None = None
-    zone: str | None = None
-    country: str | None = None
-    region: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """variable → column."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the file: either its cells by column, or why it cannot be read."""
-
-    line: int
-    """Of its first line in the file, from 1."""
-    cells: Mapping[str, str]
-    problem: str | None = None
 
 
 @dataclass(slots=True)
@@ -103,88 +62,13 @@ class _Rejection:
     reason: str
 
 
-def read_rows(file: BinaryIO, definition: CampaignDefinition) -> tuple[Columns, Iterator[Row]]:
-    """The columns of a CSV file, and its rows one by one: nothing but the current row is in memory.
-
-    Raises `InvalidList` where the file as a whole cannot be used: empty, not text, without a column of numbers.
-    """
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(text)
-    try:
-        header = next((cells for cells in reader if any(cell.strip() for cell in cells)), None)
-    except csv.Error as problem:
-        raise InvalidList(f"the file cannot be read as CSV: {problem}") from problem
-    if header is None:
-        raise InvalidList("the file is empty: its first row must name the columns, one of them the phone number")
-    names = tuple(_printable(cell) for cell in header)
-    return _columns(names, definition), _rows(reader, names)
-
-
-def _columns(header: tuple[str, ...], definition: CampaignDefinition) -> Columns:
-    repeated = [name for name, times in Counter(name for name in header if name).items() if times > 1]
-    if repeated:
-        raise InvalidList(f"the column {repeated[0]!r} appears more than once: give each column a name of its own")
-    wanted = definition.mapping.model_dump(exclude={"variables"})
-    by_heading = {name.lower().replace(" ", "_").replace("-", "_"): name for name in reversed(header) if name}
-    found: dict[str, str | None] = {}
-    for role, headings in _HEADINGS.items():
-        explicit = wanted[role]
-        if explicit is not None and explicit not in header:
-            raise InvalidList(f"mapping.{role} names the column {explicit!r}; the file has: {_listed(header)}")
-        found[role] = explicit or next((by_heading[heading] for heading in headings if heading in by_heading), None)
-    phone = found.pop("phone")
-    if phone is None:
-        raise InvalidList(
-            "no column of phone numbers: name one `phone`, or say which with mapping.phone; "
-            f"the file has: {_listed(header)}"
-        )
-    for variable, column in definition.mapping.variables.items():
-        if column not in header:
-            raise InvalidList(
-                f"mapping.variables.{variable} names the column {column!r}; the file has: {_listed(header)}"
-            )
-    taken = {phone, *REPORT_COLUMNS, *found.values(), *definition.mapping.variables.values()}
-    variables = {_variable_name(name): name for name in header if name and name not in taken}
-    reserved = RESERVED_VARIABLES & variables.keys()
-    if reserved:
-        raise InvalidList(
-            f"the column {variables[min(reserved)]!r} would hide Vapi's own {min(reserved)!r}: "
-            "rename it, or map it to another variable in mapping.variables"
-        )
-    return Columns(header=header, phone=phone, variables={**variables, **definition.mapping.variables}, **found)
-
-
-def _rows(reader: Any, header: tuple[str, ...]) -> Iterator[Row]:
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Row(line, {}, f"cannot be read as CSV: {error}")
-            continue
-        if not any(cell.strip() for cell in cells):
-            continue
-        problem = None
-        if len(cells) > len(header):
-            problem = f"has {len(cells)} cells where the header has {len(header)} columns"
-        elif any("\udc80" <= letter <= "\udcff" for cell in cells for letter in cell):
-            problem = "is not UTF-8 text: save the file as UTF-8"
-        elif any("\x00" in cell for cell in cells):
-            problem = "contains a NUL character"
-        padded = [*cells, *[""] * (len(header) - len(cells))]
-        yield Row(line, {name: _printable(cell) for name, cell in zip(header, padded, strict=False) if name}, problem)
-
-
 def begin(session: Session, campaign_id: UUID, *, source: str, columns: Columns, now: datetime) -> UUID:
     """Open an import; its row carries the running counts. Raises `NotAllowed` where the campaign is over."""
     _open_campaign(session, campaign_id)
     record = Import(
         id=uuid4(),
         campaign_id=campaign_id,
-        source=source,
+        source=printable(source),
         columns=list(columns.header),
         rows=0,
         new=0,
@@ -287,7 +171,7 @@ def _open_campaign(session: Session, campaign_id: UUID) -> CampaignFacts:
 
 def _check(row: Row, columns: Columns, definition: CampaignDefinition) -> _Newcomer | _Rejection:
     if row.problem is not None:
-        return _Rejection(row, None, None, row.problem)
+        return _Rejection(row, None, row.text, row.problem)
     value = row.cells[columns.phone]
     country = _cell(row, columns.country)
     region = country.upper() if country is not None else definition.default_region
@@ -300,6 +184,8 @@ def _check(row: Row, columns: Columns, definition: CampaignDefinition) -> _Newco
         number = parse(value, default_region=region)
     except InvalidPhone as problem:
         return _Rejection(row, columns.phone, value, str(problem))
+    except InvalidInput:
+        return _Rejection(row, columns.country, country, "is not a two-letter country code such as US or DE")
     if extension is not None:
         number = PhoneNumber(number.e164, number.region, extension, number.kind)
     where = places(number.e164)
@@ -332,20 +218,20 @@ def _insert_prospects(
     people = _people(session, {newcomer.number.e164 for newcomer in newcomers}, campaign.id, now=now)
     rows = []
     for newcomer in newcomers:
-        person_id, suppressed = people[newcomer.number.e164]
+        person = people[newcomer.number.e164]
         facts = about_newcomer(
             campaign,
             country=newcomer.places.country,
             states=newcomer.states,
             zones=newcomer.zones,
-            suppressed=suppressed,
-            own_consent=False,
+            suppressed=person.suppressed,
+            own_consent=person.consented,
         )
         due = when_due(facts, now)
         rows.append(
             {
                 "campaign_id": campaign.id,
-                "person_id": person_id,
+                "person_id": person.id,
                 "import_id": record.id,
                 "line": newcomer.row.line,
                 "extension": newcomer.number.extension,
@@ -375,19 +261,26 @@ def _insert_prospects(
     return len(added)
 
 
-def _people(
-    session: Session, numbers: Iterable[str], campaign_id: UUID, *, now: datetime
-) -> dict[str, tuple[int, bool]]:
-    """The person behind each number, created where new, and whether a do-not-call entry stands."""
+class _Known(NamedTuple):
+    """What is known of a person before the row is."""
+
+    id: int
+    suppressed: bool
+    consented: bool
+
+
+def _people(session: Session, numbers: Iterable[str], campaign_id: UUID, *, now: datetime) -> dict[str, _Known]:
+    """The person behind each number, created where new."""
     ordered = sorted(numbers)
     statement = upsert(Person).values([{"number": number, "created_at": now} for number in ordered])
     session.execute(statement.on_conflict_do_nothing(index_elements=[Person.number]))
+    campaign = literal(campaign_id)
     found = session.execute(
-        select(Person.number, Person.id, is_suppressed(Person.id, literal(campaign_id))).where(
+        select(Person.number, Person.id, is_suppressed(Person.id, campaign), consented(Person.id, campaign)).where(
             Person.number.in_(ordered)
         )
     )
-    return {number: (person_id, suppressed) for number, person_id, suppressed in found}
+    return {number: _Known(person_id, stopped, agreed) for number, person_id, stopped, agreed in found}
 
 
 _ZONES = available_timezones()
@@ -395,17 +288,3 @@ _ZONES = available_timezones()
 
 def _cell(row: Row, column: str | None) -> str | None:
     return (row.cells.get(column) or None) if column is not None else None
-
-
-def _printable(cell: str) -> str:
-    return cell.strip().replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-
-
-def _variable_name(column: str) -> str:
-    """A heading as a prompt can name it: `First name` is used as {{first_name}}."""
-    return "_".join("".join(letter if letter.isalnum() else " " for letter in column.lower()).split())
-
-
-def _listed(header: Sequence[str]) -> str:
-    shown = ", ".join(name or "(no name)" for name in header[:12])
-    return shown if len(header) <= 12 else f"{shown} and {len(header) - 12} more"

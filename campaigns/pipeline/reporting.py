@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
-from campaigns.models import Account, Call, Campaign, Event, Import, Outcome, Person, Prospect, Tally
+from campaigns.models import Account, Call, Campaign, Event, Import, Outcome, Person, Prospect, Suppression, Tally
 from campaigns.rules.call_state import HOLDS_LINE, CallState
 from campaigns.rules.prospect_state import FINAL, ProspectState
 
@@ -107,6 +107,33 @@ def count_from_rows(session: Session, campaign_id: UUID) -> dict[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
+class Someone:
+    """One prospect in a list."""
+
+    phone: str
+    extension: str
+    name: str | None
+    state: str
+    reason: str | None
+    calls: int
+    due_at: datetime | None
+
+
+def people(
+    session: Session, campaign_id: UUID, *, state: ProspectState | None, incidents: bool, limit: int
+) -> list[Someone]:
+    """The first prospects of the campaign in the order of import; only those in `state`, only those with incidents."""
+    columns = (Prospect.extension, Prospect.name, Prospect.state, Prospect.state_why, Prospect.calls, Prospect.due_at)
+    query = select(Person.number, *columns).join(Person, Person.id == Prospect.person_id)
+    query = query.where(Prospect.campaign_id == campaign_id)
+    if state is not None:
+        query = query.where(Prospect.state == state)
+    if incidents:
+        query = query.where(exists().where(Call.prospect_id == Prospect.id, Call.incident.is_not(None)))
+    return [Someone(*row) for row in session.execute(query.order_by(Prospect.id).limit(limit))]
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One moment of a person's story."""
 
@@ -121,7 +148,7 @@ def trace(session: Session, number: str) -> list[Story]:
     person = session.scalar(select(Person).where(Person.number == number))
     if person is None:
         raise UnknownName("nobody with that number was ever imported")
-    stories: list[Story] = []
+    stories = _wishes_of(session, person)
     rows = session.execute(
         select(Prospect, Campaign.name, Import.source)
         .join(Campaign, Campaign.id == Prospect.campaign_id)
@@ -137,6 +164,22 @@ def trace(session: Session, number: str) -> list[Story]:
             detail = f"due {prospect.due_at.isoformat(timespec='seconds')}" + (f", {detail}" if detail else "")
         stories.append(Story(prospect.changed_at, f"is {prospect.state}", detail, campaign))
     return sorted(stories, key=lambda story: story.at)
+
+
+def _wishes_of(session: Session, person: Person) -> list[Story]:
+    """When the person asked not to be called, and when that was lifted."""
+    stories = []
+    rows = session.execute(
+        select(Suppression, Campaign.name)
+        .outerjoin(Campaign, Campaign.id == Suppression.campaign_id)
+        .where(Suppression.person_id == person.id)
+    )
+    for entry, campaign in rows:
+        where = campaign or "every campaign"
+        stories.append(Story(entry.created_at, "do not call", entry.reason, where))
+        if entry.lifted_at is not None:
+            stories.append(Story(entry.lifted_at, "may be called again", "", where))
+    return stories
 
 
 def _calls_of(session: Session, prospect: Prospect, campaign: str) -> list[Story]:
@@ -178,12 +221,12 @@ def troubles(session: Session) -> list[Trouble]:
         Trouble(
             "prospects in review: nobody can tell whether they were rung",
             _count(session, select(func.count()).where(Call.state == CallState.REVIEW)),
-            "look at them with `outbound prospects trace PHONE`",
+            "look at them with `outbound prospects list --campaign NAME --state review`",
         ),
         Trouble(
             "calls with an incident: the provider knows more of them than our ledger",
             _count(session, select(func.count()).where(Call.incident.is_not(None))),
-            "look at them with `outbound calls list`",
+            "look at them with `outbound prospects list --campaign NAME --incidents`",
         ),
         Trouble(
             "events in the dead letter: they name no call that we know, or could not be applied",
@@ -202,11 +245,6 @@ def troubles(session: Session) -> list[Trouble]:
         for name in session.scalars(select(Account.name).where(Account.frozen_at.is_not(None)))
     ]
     return [trouble for trouble in found if trouble.count]
-
-
-def in_review(session: Session) -> int:
-    """Prospects that wait for a person's decision."""
-    return _count(session, select(func.count()).where(Prospect.state == ProspectState.REVIEW))
 
 
 def _count(session: Session, query: Any) -> int:

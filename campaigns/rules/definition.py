@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -17,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    Strict,
     ValidationError,
     model_validator,
 )
@@ -27,6 +29,7 @@ from campaigns.rules.windows import CallingWindow
 
 _ZONES = available_timezones()  # read from disk once, not for each definition
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LONGEST_DURATION = timedelta(days=366)  # nobody plans further ahead, and sums of it stay within the calendar
 
 RESERVED_VARIABLES = frozenset(
     {"customer", "call", "phoneNumber", "transport", "now", "date", "time", "month", "day", "year"}
@@ -36,15 +39,19 @@ RESERVED_VARIABLES = frozenset(
 
 def _duration(value: Any) -> Any:
     if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", value)
+        match = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([smhd])\s*", value)
         if match is None:
             raise ValueError('a duration is a number and a unit, such as "90s", "15m", "2h" or "1d"')
-        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+        duration = timedelta(**{_UNITS[match[2]]: float(match[1])})
+        if duration > _LONGEST_DURATION:
+            raise ValueError(f"a duration of more than {_LONGEST_DURATION.days} days is surely a mistake")
+        return duration
     raise ValueError('a duration is written in quotes with its unit, such as "15m"')
 
 
 def _spell_duration(value: timedelta) -> str:
-    return f"{value.total_seconds():g}s"
+    # Exactly, whatever its size: it is read back from the database.
+    return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
 
 
 def _zone(name: str) -> str:
@@ -56,10 +63,23 @@ def _zone(name: str) -> str:
 def _window(value: Any) -> Any:
     if isinstance(value, CallingWindow):
         return value
+    hours = value.values() if isinstance(value, dict) else [value]
+    if not all(isinstance(part, str) or _is_list_of_text(part) for part in hours) or isinstance(value, list):
+        raise ValueError('write days and hours in quotes, such as "Mon-Fri 09:00-12:00, 13:00-20:00; Sat 10:00-16:00"')
     try:
         return CallingWindow.parse(value)
     except InvalidInput as problem:
         raise ValueError(str(problem)) from problem
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(part, str) for part in value)
+
+
+def _moment(value: Any) -> Any:
+    if isinstance(value, str | datetime):
+        return value
+    raise ValueError("give a date and a time with its offset, such as 2026-03-02T09:00:00-05:00")
 
 
 def _aware(value: datetime) -> datetime:
@@ -80,17 +100,38 @@ def _environment_name(name: str) -> str:
     return name
 
 
+def _region(code: str) -> str:
+    if code not in SUPPORTED_REGIONS:
+        hint = "; the United Kingdom is GB" if code.upper() == "UK" else ""
+        raise ValueError(f"{code!r} is not a country code of two capital letters such as US or DE{hint}")
+    return code
+
+
 def _web_address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or re.search(r"\s", url):
         raise ValueError("give a web address such as https://calls.example.com, without ? or #")
+    if "@" in parts.netloc:
+        raise ValueError("give the web address without a user and password: a secret belongs in the environment")
     return url.rstrip("/")
+
+
+def _in_order(values: frozenset[OutcomeClass]) -> list[str]:
+    # A set has another order in each process: unsorted, the same file would look changed.
+    return sorted(str(value) for value in values)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_spell_duration)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Window = Annotated[CallingWindow, BeforeValidator(_window), PlainSerializer(lambda window: window.describe())]
-Instant = Annotated[datetime, AfterValidator(_aware)]
+Instant = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_aware)]
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+Region = Annotated[str, AfterValidator(_region)]
 Slug = Annotated[str, AfterValidator(_slug)]
 EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
@@ -141,9 +182,9 @@ class AccountDefinition(_Section):
     name: Slug
     base_url: WebAddress = "https://api.vapi.ai"
     key_env: EnvironmentName
-    concurrency: int = Field(default=10, ge=1, le=10_000)  # Vapi grants ten lines unless more are bought
-    reserve: int = Field(default=0, ge=0)
-    calls_per_second: float = Field(default=1.0, gt=0, le=1000)  # Vapi publishes no figure; one a second is safe
+    concurrency: Whole = Field(default=10, ge=1, le=10_000)  # Vapi grants ten lines unless more are bought
+    reserve: Whole = Field(default=0, ge=0)
+    calls_per_second: Number = Field(default=1.0, gt=0, le=1000)  # Vapi publishes no figure; one a second is safe
     public_url: WebAddress | None = None
     credential_id: str | None = Field(default=None, min_length=1, max_length=100)
     webhook: tuple[WebhookCheck, ...] = ()
@@ -177,13 +218,13 @@ class Consent(_Section):
 class RetryPlan(_Section):
     """How often, and how long after which outcome, a person is called again. The last delay of a ladder repeats."""
 
-    max_attempts: int = Field(default=3, ge=1, le=20)
-    max_calls: int = Field(default=8, ge=1, le=50)
+    max_attempts: Whole = Field(default=3, ge=1, le=20)
+    max_calls: Whole = Field(default=8, ge=1, le=50)
     no_answer: tuple[Duration, ...] = (timedelta(hours=4), timedelta(days=1))
     busy: tuple[Duration, ...] = (timedelta(minutes=20), timedelta(hours=4))
     voicemail: tuple[Duration, ...] = (timedelta(days=1),)
     technical: tuple[Duration, ...] = (timedelta(minutes=15), timedelta(hours=2))
-    counts: frozenset[OutcomeClass] = frozenset(
+    counts: Annotated[frozenset[OutcomeClass], PlainSerializer(_in_order)] = frozenset(
         {
             OutcomeClass.COMPLETED,
             OutcomeClass.NO_ANSWER,
@@ -224,15 +265,15 @@ class CampaignDefinition(_Section):
     account: Slug
     assistant_id: str | None = Field(default=None, min_length=1)
     assistant: Mapping[str, Any] | None = None
-    phone_number_ids: tuple[str, ...] = Field(min_length=1)
+    phone_number_ids: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
     zone: Zone = "UTC"
     starts_at: Instant | None = None
     ends_at: Instant | None = None
     windows: Window
-    max_concurrency: int | None = Field(default=None, ge=1)
-    weight: int = Field(default=1, ge=1, le=100)
+    max_concurrency: Whole | None = Field(default=None, ge=1)
+    weight: Whole = Field(default=1, ge=1, le=100)
     max_duration: Duration = timedelta(minutes=10)
-    default_region: str | None = Field(default=None, pattern=r"^[A-Z]{2}$")
+    default_region: Region | None = None
     consent: Consent | None = None
     retry: RetryPlan = RetryPlan()
     mapping: Mapping_ = Mapping_()
@@ -267,30 +308,74 @@ def read_definition(kind: type[Definition], values: Mapping[str, Any], *, source
     try:
         return kind.model_validate(values)
     except ValidationError as problems:
-        first = problems.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
+        # A misspelt key before the key that is missing because of it.
+        first = min(problems.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
+        section, key = _place(kind, first["loc"])
+        where = f"{source}: {key}" if key else source
         more = f" (and {problems.error_count() - 1} more)" if problems.error_count() > 1 else ""
-        raise InvalidDefinition(f"{source}: {key or 'the file'}: {_explain(kind, first)}{more}") from problems
+        raise InvalidDefinition(f"{where}: {_explain(section, first)}{more}") from problems
 
 
-def _explain(kind: type[BaseModel], problem: Mapping[str, Any]) -> str:
+_FORMS = {
+    "string_type": "write text, in quotes",
+    "int_type": "write a whole number, without quotes",
+    "float_type": "write a number, without quotes",
+    "decimal_type": "write a number, without quotes",
+    "decimal_parsing": "write a number, without quotes",
+    "tuple_type": 'write a list in brackets, such as ["one", "two"]',
+    "frozenset_type": 'write a list in brackets, such as ["one", "two"]',
+    "too_short": "give at least one",
+    "string_too_short": "must not be empty",
+    "mapping_type": "write a section of its own with key = value lines",
+    "model_type": "write a section of its own with key = value lines",
+    "model_attributes_type": "write a section of its own with key = value lines",
+    "datetime_from_date_parsing": "give a date and a time with its offset, such as 2026-03-02T09:00:00-05:00",
+    "datetime_parsing": "give a date and a time with its offset, such as 2026-03-02T09:00:00-05:00",
+}
+"""What to write where pydantic only says what the value is not."""
+
+
+def _explain(section: type[BaseModel], problem: Mapping[str, Any]) -> str:
     match problem["type"]:
         case "extra_forbidden":
-            return f"no such key; allowed here: {', '.join(_siblings(kind, problem['loc']))}"
+            return f"no such key; allowed here: {', '.join(sorted(section.model_fields))}"
         case "missing":
             return "is missing"
+        case "union_tag_not_found" | "union_tag_invalid":
+            return 'needs type = "hmac", "bearer" or "secret"'
+        case known if known in _FORMS:
+            return _FORMS[known]
         case _:
-            return str(problem["msg"]).removeprefix("Value error, ")
+            message = str(problem["msg"]).removeprefix("Value error, ")
+            return message[:1].lower() + message[1:]
 
 
-def _siblings(kind: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
-    """The keys allowed beside the one at `location`."""
-    model = kind
-    for part in location[:-1]:
-        field = model.model_fields.get(str(part))
-        default = field.default if field is not None else None
-        if isinstance(default, BaseModel):
-            model = type(default)
-        elif field is not None and part == "consent":
-            model = Consent
-    return sorted(model.model_fields)
+def _place(kind: type[BaseModel], location: tuple[str | int, ...]) -> tuple[type[BaseModel], str]:
+    """The section in which the last key of `location` stands, and that key as the reader of the file knows it."""
+    section, inside, key = kind, {kind}, ""
+    for part in location:
+        if isinstance(part, int):
+            key += f" #{part + 1}"
+            continue
+        holder = next((model for model in inside if part in model.model_fields), None)
+        if holder is not None:
+            section, inside = holder, _sections(holder.model_fields[part].annotation)
+        elif chosen := {model for model in inside if part in get_args(_annotation(model, "type"))}:
+            inside = chosen  # not a key of the file: pydantic names the kind of check that it took
+            continue
+        elif inside:
+            section = next(iter(inside))
+        key += f".{part}" if key else part
+    return section, key
+
+
+def _sections(annotation: Any) -> set[type[BaseModel]]:
+    """The sections that an annotation mentions, however deep inside unions and lists."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return {found for part in get_args(annotation) for found in _sections(part)}
+
+
+def _annotation(model: type[BaseModel], key: str) -> Any:
+    field = model.model_fields.get(key)
+    return field.annotation if field is not None else None

@@ -9,10 +9,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import ClientDisconnect
 
 from campaigns import clock, db
-from campaigns.errors import MalformedMessage, SetupError, Unauthenticated
+from campaigns.errors import InvalidDefinition, MalformedMessage, OutboundError, SetupError, Unauthenticated
 from campaigns.pipeline import ingesting
 from campaigns.rules.definition import AccountDefinition, BearerCheck, HmacCheck, WebhookCheck
 from campaigns.settings import secret, settings
@@ -22,6 +24,7 @@ from campaigns.vapi.signature import Bearer, Hmac, SharedSecret, Strategy, verif
 log = logging.getLogger(__name__)
 
 LARGEST_BODY = 8 * 1024 * 1024  # a report carries the whole conversation and the assistant: rarely over 1 MB
+LARGEST_READ = 4 * LARGEST_BODY  # read on so far, or the sender is cut off before it can see why it was refused
 
 Wake = Callable[[int], None]
 """Hints that the event of that id is stored. Never raises and never blocks for more than 100 ms."""
@@ -34,7 +37,10 @@ def router(database_url: str, wake: Wake) -> APIRouter:
     @routes.post("/webhooks/vapi/{account}")
     async def receive(account: str, request: Request) -> Response:
         """Store one message of the account's organisation and answer it."""
-        body = await _body(request)
+        try:
+            body = await _body(request)
+        except ClientDisconnect:
+            return _refuse(400, "the body ended early")  # nobody is there to read it; the sender sends again
         if body is None:
             return _refuse(413, f"larger than {LARGEST_BODY} bytes")
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -81,6 +87,9 @@ def _receive(
             moment = clock.read(session)
             definition = AccountDefinition.model_validate(stored)
             message_id = None
+            if definition.public_url is not None:
+                # What the sender was told to call: behind a proxy, our own view of it is another one.
+                url = f"{definition.public_url}/webhooks/vapi/{account}"
             if definition.webhook or not (definition.loopback and settings().insecure_webhooks):
                 message_id = verify(
                     strategies(definition.webhook),
@@ -101,8 +110,9 @@ def _receive(
         return _refuse(401, str(problem))
     except MalformedMessage as problem:
         return _refuse(400, str(problem))
-    except SetupError as problem:
-        log.error("webhook for account %s cannot be checked: %s", account, problem)  # noqa: TRY400 - one line is enough
+    except (SetupError, InvalidDefinition, ValidationError) as problem:
+        why = problem if isinstance(problem, OutboundError) else "its definition is of another version"
+        log.error("webhook for account %s cannot be checked: %s", account, why)  # noqa: TRY400 - one line is enough
         return _refuse(503, "the receiver is not set up to check this account's webhooks")
     except SQLAlchemyError as problem:
         log.error("webhook for account %s was not stored: %s", account, type(problem).__name__)  # noqa: TRY400 - no data
@@ -113,13 +123,18 @@ def _receive(
 
 
 async def _body(request: Request) -> bytes | None:
-    """The raw body; None where it is larger than allowed, without reading further."""
+    """The raw body; None where it is larger than allowed, of which nothing is kept."""
     body = bytearray()
+    read = 0
     async for piece in request.stream():
-        body += piece
-        if len(body) > LARGEST_BODY:
+        read += len(piece)
+        if read > LARGEST_READ:
             return None
-    return bytes(body)
+        if read <= LARGEST_BODY:
+            body += piece
+        else:
+            body.clear()
+    return bytes(body) if read <= LARGEST_BODY else None
 
 
 def _refuse(status: int, why: str) -> Response:

@@ -1,0 +1,156 @@
+"""Where things stand, one person's story in order, and everything that needs a person."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from campaigns import ledger
+from campaigns.errors import UnknownName
+from campaigns.models import Campaign, Event, Outcome, Suppression
+from campaigns.pipeline import reporting, scheduling
+from campaigns.rules.call_state import HOLDS_LINE, CallState
+from campaigns.rules.outcome import OutcomeClass
+from campaigns.rules.prospect_state import FINAL, ProspectState
+from tests import factories
+
+
+@pytest.fixture
+def campaign(session: Session, now: datetime) -> Campaign:
+    return factories.campaign(session, now)
+
+
+def test_progress_counts_everybody_by_state(session: Session, campaign: Campaign, now: datetime) -> None:
+    for state in ProspectState:
+        factories.prospect(session, campaign, now, state=state)
+    factories.prospect(session, campaign, now)
+    factories.prospect(session, factories.campaign(session, now, name="other"), now)
+    progress = reporting.progress(session, campaign)
+    assert progress.prospects == {**{str(state): 1 for state in ProspectState}, "waiting": 2}
+    assert progress.total == len(ProspectState) + 1
+    assert progress.finished == len(FINAL)
+    assert (progress.name, progress.state, progress.calls, progress.lines) == ("spring", "running", 0, 0)
+    assert progress.outcomes == {}
+
+
+def test_progress_counts_calls_lines_and_outcomes(session: Session, campaign: Campaign, now: datetime) -> None:
+    for state in CallState:
+        factories.call(session, factories.prospect(session, campaign, now), now, state=state)
+    ledger.count(session, campaign.id, "outcome:busy", 1, 2)
+    ledger.count(session, campaign.id, "outcome:voicemail", 1, 1)
+    ledger.count(session, campaign.id, "outcome:voicemail", 2, -1)
+    ledger.write_tallies(session)
+    progress = reporting.progress(session, campaign)
+    assert progress.calls == len(CallState) - 1  # what is only claimed has not been made
+    assert progress.lines == len(HOLDS_LINE)
+    assert progress.outcomes == {"busy": 2}
+
+
+def test_campaigns_are_listed_newest_first(session: Session, now: datetime) -> None:
+    for age, name in enumerate(["new", "middle", "old"]):
+        factories.campaign(session, now - timedelta(days=age), name=name)
+    assert [progress.name for progress in reporting.campaigns(session)] == ["new", "middle", "old"]
+
+
+def test_a_story_is_told_in_the_order_it_happened(session: Session, now: datetime) -> None:
+    later = factories.campaign(session, now, name="later")
+    earlier = factories.campaign(session, now, name="earlier")
+
+    def minute(number: int) -> datetime:
+        return now + timedelta(minutes=number)
+
+    first = factories.prospect(session, earlier, minute(0), e164="+12125550101", due_at=minute(60))
+    call = factories.call(session, first, minute(2), state=CallState.ENDED, settled_at=minute(5))
+    session.add_all(
+        [
+            Event(
+                account_id=call.account_id,
+                call_id=call.id,
+                learned="pushed",
+                type="end-of-call-report",
+                dedupe_key="1",
+                body={},
+                received_at=minute(4),
+                effect="move to ended",
+            ),
+            Outcome(
+                call_id=call.id,
+                campaign_id=earlier.id,
+                prospect_id=first.id,
+                outcome=OutcomeClass.OPTED_OUT,
+                ended_reason="customer-ended-call",
+                learned="pushed",
+                complete=True,
+                created_at=minute(4),
+                changed_at=minute(4),
+            ),
+            Suppression(person_id=first.person_id, reason="said so in the call", created_at=minute(6)),
+        ]
+    )
+    first.changed_at = minute(5)
+    factories.prospect(session, later, minute(7), e164="+12125550101", state=ProspectState.SUPPRESSED)
+    told = reporting.trace(session, "+12125550101")
+    assert [(story.campaign, story.what) for story in told] == [
+        ("earlier", "imported"),
+        ("earlier", "call claimed"),
+        ("earlier", "call intended"),
+        ("earlier", "pushed end-of-call-report"),
+        ("earlier", "settled: opted_out"),
+        ("earlier", "is in_call"),
+        ("every campaign", "do not call"),
+        ("later", "imported"),
+        ("later", "is suppressed"),
+    ]
+    assert told[0].detail == "line 2 of list.csv; America/New_York"
+    assert told[3].detail == "move to ended"
+    assert [story.at for story in told] == sorted(story.at for story in told)
+
+
+def test_a_story_ends_with_when_the_person_is_due_and_why(session: Session, campaign: Campaign, now: datetime) -> None:
+    factories.prospect(session, campaign, now, e164="+12125550101", due_at=now, state_why="again after busy")
+    told = reporting.trace(session, "+12125550101")
+    assert (told[-1].what, told[-1].detail) == ("is waiting", "due 2027-03-02T15:00:00+00:00, again after busy")
+    with pytest.raises(UnknownName):
+        reporting.trace(session, "+12125550102")
+
+
+def test_people_are_listed_by_state_and_by_incident(session: Session, campaign: Campaign, now: datetime) -> None:
+    waiting = [factories.prospect(session, campaign, now) for _ in range(3)]
+    review = factories.prospect(session, campaign, now, state=ProspectState.REVIEW, state_why="no trace")
+    factories.call(session, waiting[1], now, state=CallState.NOT_PLACED, incident="rung all the same")
+    factories.prospect(session, factories.campaign(session, now, name="other"), now, state=ProspectState.REVIEW)
+
+    def listed(**wanted: object) -> list[tuple[str, str | None]]:
+        arguments = {"state": None, "incidents": False, "limit": 100} | wanted
+        return [(each.state, each.reason) for each in reporting.people(session, campaign.id, **arguments)]  # type: ignore[arg-type]
+
+    assert listed(state=ProspectState.REVIEW) == [("review", "no trace")]
+    assert len(listed()) == 4
+    assert len(listed(limit=2)) == 2
+    assert listed(incidents=True) == [(str(waiting[1].state), None)]
+    assert review.state is ProspectState.REVIEW
+
+
+def test_all_is_well_until_it_is_not(session: Session, campaign: Campaign, now: datetime) -> None:
+    assert reporting.troubles(session) == []
+    prospect = factories.prospect(session, campaign, now)
+    factories.call(session, prospect, now, state=CallState.REVIEW)
+    factories.call(session, factories.prospect(session, campaign, now), now, state=CallState.ENDED, incident="twice")
+    dead = {"account_id": campaign.account_id, "learned": "pushed", "type": "status-update", "body": {}}
+    session.add(Event(**dead, dedupe_key="dead", received_at=now))
+    session.add(Event(**dead, dedupe_key="due", received_at=now, retry_at=now))
+    session.add(Event(**dead, dedupe_key="applied", received_at=now, applied_at=now))
+    scheduling.stop_account(session, campaign.account_id, "the key is refused", now=now)
+    scheduling.set_frozen(session, frozen=True, who="test", now=now, why=None)
+    session.flush()
+    troubles = reporting.troubles(session)
+    assert [(each.count, each.what.split(":")[0]) for each in troubles] == [
+        (1, "prospects in review"),
+        (1, "calls with an incident"),
+        (1, "events in the dead letter"),
+        (1, "account main is stopped"),
+        (1, "account main is frozen"),
+    ]
+    assert "the key is refused" in troubles[3].what
