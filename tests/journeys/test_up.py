@@ -71,6 +71,12 @@ def test_up_runs_once_and_leaves_nothing_behind(data: Path, tmp_path: Path) -> N
         assert "Traceback" not in up.said()
 
         up = Process("up", UP, settings, tmp_path)  # on the data that is there now
+        up.until_it_says("flower ")
+        up.interrupt()
+        assert up.wait() == 0
+        assert "ready;" not in up.said()  # somebody who changes their mind does not wait for the start
+
+        up = Process("up", UP, settings, tmp_path)
         up.until_it_says("ready; Ctrl-C stops everything")
         pids = everything_of(up, data)
         up.kill()
