@@ -54,8 +54,9 @@ def up() -> None:
         fleet, addresses = stack.enter_context(running_system(servers))
         notes.print(f"web      {addresses.web}  (webhooks arrive at /webhooks/vapi/ACCOUNT)")
         notes.print(f"flower   {addresses.flower}")
-        wait_until_ready(fleet, addresses)
-        notes.print("ready; Ctrl-C stops everything")
+        wait_until_ready(fleet, addresses, stopped=stopped.is_set)
+        if not stopped.is_set():
+            notes.print("ready; Ctrl-C stops everything")
         while not stopped.wait(0.5):
             fleet.look_after()
         notes.print("stopping")
@@ -112,13 +113,18 @@ def running_system(
         yield fleet, Addresses(f"http://{config.host}:{port}", f"http://{login}@127.0.0.1:{flower_port}")
 
 
-def wait_until_ready(fleet: Fleet, addresses: Addresses) -> None:
-    """Return when every worker takes tasks and the web process can store. Raises `SetupError` where one cannot."""
+def wait_until_ready(fleet: Fleet, addresses: Addresses, *, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Return when every worker takes tasks and the web process can store, or as soon as `stopped` says so.
+
+    Raises `SetupError` where one of them cannot.
+    """
     for queue in WORKERS:
-        fleet.wait_for(queue, "ready.", seconds=READY_SECONDS)
+        fleet.wait_for(queue, "ready.", seconds=READY_SECONDS, stopped=stopped)
     deadline = time.monotonic() + READY_SECONDS
     with httpx.Client(trust_env=False, timeout=2) as client:
         while time.monotonic() < deadline:
+            if stopped():
+                return
             fleet.look_after()
             with suppress(httpx.HTTPError):
                 if client.get(f"{addresses.web}/readyz").is_success:
