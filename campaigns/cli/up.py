@@ -86,6 +86,8 @@ def running_system(
     password = secrets.token_urlsafe(9)
     shared = {
         **(environment or {}),
+        # Five workers would say it with five lines each, above the one that matters; a server does not run as root.
+        "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
         "DATABASE_URL": servers.database_url,
         "REDIS_URL": servers.redis_url,
         # In the environment, not on the command line, where anybody on the machine could read it.
@@ -101,12 +103,12 @@ def running_system(
         )
         for queue, processes in WORKERS.items():
             fleet.start(queue, worker_command(queue, processes))
-        fleet.start("beat", python("celery", "--app", "workers.app", "beat", "--loglevel", "WARNING"))
+        fleet.start("beat", python("celery", "--quiet", "--app", "workers.app", "beat", "--loglevel", "WARNING"))
         fleet.start(
             "flower",
             python(
                 *("celery", "--app", "workers.app", "flower"),
-                *("--address=127.0.0.1", f"--port={flower_port}", "--loglevel=WARNING"),
+                *("--address=127.0.0.1", f"--port={flower_port}", "--logging=warning"),
             ),
         )
         login = shared["FLOWER_BASIC_AUTH"]
@@ -136,7 +138,9 @@ def wait_until_ready(fleet: Fleet, addresses: Addresses, *, stopped: Callable[[]
 def worker_command(queue: str, processes: int) -> list[str]:
     """The command of the worker for one queue; `docker-compose.yml` runs the same."""
     return [
-        *python("celery", "--app", "workers.app", "worker", "--queues", queue, "--concurrency", str(processes)),
+        *python(
+            "celery", "--quiet", "--app", "workers.app", "worker", "--queues", queue, "--concurrency", str(processes)
+        ),
         *("--hostname", f"{queue}@%h", "--loglevel", "INFO", "--without-gossip", "--without-mingle"),
     ]
 
