@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,19 +47,31 @@ def template(embedded: Servers) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def copies(embedded: Servers, template: str) -> Callable[[], AbstractContextManager[str]]:
+    """Makes databases of their own, each for as long as a block lasts."""
+
+    @contextmanager
+    def copy() -> Iterator[str]:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        _maintain(
+            embedded.database_url,
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)),
+        )
+        url = make_url(embedded.database_url).set(database=name).render_as_string(hide_password=False)
+        yield url
+        db.engine(url).dispose()
+        db.forget()
+        _maintain(embedded.database_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    return copy
+
+
 @pytest.fixture
-def database(embedded: Servers, template: str) -> Iterator[str]:
+def database(copies: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """A database of this test's own, for what must commit."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    _maintain(
-        embedded.database_url,
-        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)),
-    )
-    url = make_url(embedded.database_url).set(database=name).render_as_string(hide_password=False)
-    yield url
-    db.engine(url).dispose()
-    db.forget()
-    _maintain(embedded.database_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with copies() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

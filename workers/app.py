@@ -66,6 +66,7 @@ def _log_plainly(**_: Any) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("celery.app.trace").setLevel("WARNING")  # a line for each hint would drown what matters
     logging.getLogger("celery.worker.strategy").setLevel("WARNING")
+    logging.getLogger("celery.beat").setLevel("WARNING")  # as would a line for each tick, each second
     logging.getLogger("httpx").setLevel("WARNING")  # it logs every address it asks, call ids included
 
 

@@ -40,7 +40,7 @@ def apply_one(event_id: int) -> None:
                 settling.settle(
                     session, applied.call_id, applied.ending, learned=applied.learned, now=moment.now, timing=timing
                 )
-                freed = applied.account_id
+                freed = applied.account_id if applied.freed else None
     except Exception as problem:  # noqa: BLE001 - whatever it is, the event keeps it and is tried again
         _keep_failure(event_id, problem)
     if freed is not None:

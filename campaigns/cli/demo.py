@@ -211,7 +211,7 @@ def _campaign() -> CampaignDefinition:
         "consent": {"source": "ticked on the renewal form, as every invented person did"},
         "retry": {
             "max_attempts": 3,
-            "no_answer": ["2h", "5h"],
+            "no_answer": ["1h", "6h"],
             "busy": ["30m", "2h"],
             "voicemail": ["4h"],
             "technical": ["15m", "1h"],

@@ -59,11 +59,14 @@ class Fleet:
         self._members.append(member)
         self._follow(member)
 
-    def wait_for(self, name: str, text: str, *, seconds: float) -> None:
-        """Return when process `name` has printed `text`. Raises `SetupError` where it does not within `seconds`."""
+    def wait_for(self, name: str, text: str, *, seconds: float, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Return when process `name` has printed `text`, or as soon as `stopped` says so.
+
+        Raises `SetupError` where it does not within `seconds`.
+        """
         member = next(member for member in self._members if member.name == name)
         deadline = time.monotonic() + seconds
-        while not any(text in line for line in list(member.last_lines)):
+        while not stopped() and not any(text in line for line in list(member.last_lines)):
             if time.monotonic() > deadline:
                 raise SetupError(f"{name} did not start within {seconds:g} s: {' / '.join(member.last_lines)}")
             self.look_after()

@@ -54,8 +54,9 @@ def up() -> None:
         fleet, addresses = stack.enter_context(running_system(servers))
         notes.print(f"web      {addresses.web}  (webhooks arrive at /webhooks/vapi/ACCOUNT)")
         notes.print(f"flower   {addresses.flower}")
-        wait_until_ready(fleet, addresses)
-        notes.print("ready; Ctrl-C stops everything")
+        wait_until_ready(fleet, addresses, stopped=stopped.is_set)
+        if not stopped.is_set():
+            notes.print("ready; Ctrl-C stops everything")
         while not stopped.wait(0.5):
             fleet.look_after()
         notes.print("stopping")
@@ -85,6 +86,8 @@ def running_system(
     password = secrets.token_urlsafe(9)
     shared = {
         **(environment or {}),
+        # Five workers would say it with five lines each, above the one that matters; a server does not run as root.
+        "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
         "DATABASE_URL": servers.database_url,
         "REDIS_URL": servers.redis_url,
         # In the environment, not on the command line, where anybody on the machine could read it.
@@ -100,25 +103,30 @@ def running_system(
         )
         for queue, processes in WORKERS.items():
             fleet.start(queue, worker_command(queue, processes))
-        fleet.start("beat", python("celery", "--app", "workers.app", "beat", "--loglevel", "WARNING"))
+        fleet.start("beat", python("celery", "--quiet", "--app", "workers.app", "beat", "--loglevel", "WARNING"))
         fleet.start(
             "flower",
             python(
                 *("celery", "--app", "workers.app", "flower"),
-                *("--address=127.0.0.1", f"--port={flower_port}", "--loglevel=WARNING"),
+                *("--address=127.0.0.1", f"--port={flower_port}", "--logging=warning"),
             ),
         )
         login = shared["FLOWER_BASIC_AUTH"]
         yield fleet, Addresses(f"http://{config.host}:{port}", f"http://{login}@127.0.0.1:{flower_port}")
 
 
-def wait_until_ready(fleet: Fleet, addresses: Addresses) -> None:
-    """Return when every worker takes tasks and the web process can store. Raises `SetupError` where one cannot."""
+def wait_until_ready(fleet: Fleet, addresses: Addresses, *, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Return when every worker takes tasks and the web process can store, or as soon as `stopped` says so.
+
+    Raises `SetupError` where one of them cannot.
+    """
     for queue in WORKERS:
-        fleet.wait_for(queue, "ready.", seconds=READY_SECONDS)
+        fleet.wait_for(queue, "ready.", seconds=READY_SECONDS, stopped=stopped)
     deadline = time.monotonic() + READY_SECONDS
     with httpx.Client(trust_env=False, timeout=2) as client:
         while time.monotonic() < deadline:
+            if stopped():
+                return
             fleet.look_after()
             with suppress(httpx.HTTPError):
                 if client.get(f"{addresses.web}/readyz").is_success:
@@ -130,7 +138,9 @@ def wait_until_ready(fleet: Fleet, addresses: Addresses) -> None:
 def worker_command(queue: str, processes: int) -> list[str]:
     """The command of the worker for one queue; `docker-compose.yml` runs the same."""
     return [
-        *python("celery", "--app", "workers.app", "worker", "--queues", queue, "--concurrency", str(processes)),
+        *python(
+            "celery", "--quiet", "--app", "workers.app", "worker", "--queues", queue, "--concurrency", str(processes)
+        ),
         *("--hostname", f"{queue}@%h", "--loglevel", "INFO", "--without-gossip", "--without-mingle"),
     ]
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.ledger import lock, move
 from campaigns.models import Account, Call, Event
-from campaigns.rules.call_state import Effect, Evidence
+from campaigns.rules.call_state import CallState, Effect, Evidence
 from campaigns.rules.call_status import CallStatus
 from campaigns.rules.outcome import Ending
 from campaigns.rules.timing import Timing
@@ -40,6 +40,8 @@ class Applied:
     account_id: UUID
     ending: Ending | None
     learned: str
+    freed: bool
+    """Whether this event ended the call, so that its line is free now."""
 
 
 def account_named(session: Session, name: str) -> tuple[UUID, dict[str, object]] | None:
@@ -98,18 +100,22 @@ def apply(session: Session, event_id: int, *, now: datetime, real: datetime, tim
         elif call.provider_id != message.provider_id:
             evidence = Evidence.CONFLICT
     effect = "noted"
+    freed = False
     if evidence is not None:
         verdict = move(locked, evidence, now=now, real=real)
         effect = verdict.effect if verdict.effect is not Effect.MOVE else f"move to {verdict.state}"
+        freed = verdict.effect is Effect.MOVE and verdict.state is CallState.ENDED
     if message.status is CallStatus.IN_PROGRESS and call.started_at is None:
         call.started_at = message.occurred_at
     event.call_id = call.id
     event.applied_at = now
     event.retry_at = None
     event.effect = str(effect)
+    if message.kind is MessageKind.DELETED and evidence is None:
+        call.check_at = real  # erased at the provider before it was over: ask
     if message.ending is None or evidence is Evidence.CONFLICT:
         return None
-    return Applied(call.id, call.account_id, message.ending, event.learned)
+    return Applied(call.id, call.account_id, message.ending, event.learned, freed=freed)
 
 
 def failed(session: Session, event_id: int, problem: str, *, real: datetime) -> bool:

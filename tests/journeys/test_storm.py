@@ -1,0 +1,124 @@
+"""A mixed campaign through everything that can go wrong between us and the provider."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import time as clock_time
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from campaigns.models import Call, Person, Suppression
+from campaigns.rules.call_state import CallState
+from campaigns.rules.campaign_state import CampaignState, Command
+from campaigns.rules.prospect_state import ProspectState
+from tests.harness import ORIGIN, Provider, System, descendants, eventually
+from tests.journeys.promises import Hours, judge, most_at_once, states
+
+LINES = 12
+ZONES = {"+1212": "America/New_York", "+1312": "America/Chicago", "+1213": "America/Los_Angeles"}
+# It is 10:00 in New York and 09:00 in Chicago: one closes for a while soon after the other has opened. In Los Angeles
+# it is 07:00, and the campaign is over before it opens there.
+HOURS = Hours(((clock_time(9, 3), clock_time(10, 9)), (clock_time(10, 11), clock_time(12))))
+ENDS = ORIGIN + timedelta(minutes=50)
+SUPPRESSED = "+12125550120"
+
+NEW_YORK = [{"phone": f"+1 212 555 01{turn:02}", "ext": ""} for turn in range(24)]
+SAME_DESK = [{"phone": f"+1 212 555 01{turn:02}", "ext": "7"} for turn in range(12, 16)]
+CHICAGO = [{"phone": f"(312) 555-01{turn:02}", "ext": ""} for turn in range(16)]
+LOS_ANGELES = [{"phone": f"213.555.01{turn:02}", "ext": ""} for turn in range(4)]
+NOWHERE = [{"phone": f"800 555 01{turn:02}", "ext": ""} for turn in range(2)]
+UNUSABLE = [{"phone": "n/a", "ext": ""}, NEW_YORK[0]]
+
+Trouble = Callable[[System, Provider], Iterator[None]]
+
+
+def calm(_system: System, _provider: Provider) -> Iterator[None]:
+    """Nothing but what the provider and the network do."""
+    yield from ()
+
+
+def killed_and_forgotten(system: System, provider: Provider) -> Iterator[None]:
+    """Workers end without a word and Redis forgets, in the middle of requests."""
+    os.kill(descendants(system["calls"].pid)[0], signal.SIGKILL)
+    yield
+    system.empty_redis()
+    yield
+    # Requests are under way when their senders are killed: the provider answers again only afterwards.
+    os.kill(provider.pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: _placing(system) >= 2, "two requests are under way", seconds=5)
+        system["calls"].kill(children=True)
+    finally:
+        os.kill(provider.pid, signal.SIGCONT)
+    yield
+    system.start("calls")
+    system["events"].kill(children=True)
+    system.empty_redis()
+    yield
+    system.start("events")
+    system["calls"].kill()  # its children finish what they do
+    system.empty_redis()
+    yield
+    system.start("calls")
+    system["dispatch,upkeep"].kill(children=True)
+    system.start("dispatch,upkeep")
+    yield
+    system.empty_redis()
+
+
+def _placing(system: System) -> int:
+    with system.session() as session:
+        return len(session.scalars(select(Call.id).where(Call.state == CallState.PLACING)).all())
+
+
+@pytest.mark.parametrize("trouble", [calm, killed_and_forgotten])
+def test_every_promise_is_kept(system: System, trouble: Trouble) -> None:
+    system.start()
+    provider = system.provider(
+        speed=90,
+        concurrency=LINES,
+        webhooks={"lost": 0.05, "doubled": 0.2},
+        post_faults={"accept_then_500": 0.03, "accept_then_reset": 0.03, "accept_then_hang": 0.03, "hang_seconds": 4},
+    )
+    system.account(provider, concurrency=LINES)
+    system.campaign(windows=str(HOURS), ends_at=ENDS.isoformat())
+    system.campaign("autumn", windows=str(HOURS), ends_at=ENDS.isoformat(), max_concurrency=4)
+    with system.session() as session:
+        asked = Person(number=SUPPRESSED, created_at=ORIGIN)
+        session.add(asked)
+        session.flush()
+        session.add(Suppression(person_id=asked.id, reason="asked", created_at=ORIGIN))
+    everybody = NEW_YORK + SAME_DESK + CHICAGO + LOS_ANGELES + NOWHERE + UNUSABLE
+    report = system.import_people(everybody)
+    assert (report["new"], report["already_there"], report["rejected"]) == (len(everybody) - 2, 1, 1)
+    # The other campaign knows some of them too. It starts after the troubles: a call that nobody can tell the end of
+    # holds its person until a person decides, and the others who would call there wait.
+    system.import_people(NEW_YORK[-8:] + CHICAGO[-4:], campaign="autumn")
+    system.command(Command.START)
+    for _ in trouble(system, provider):
+        time.sleep(0.5)
+    system.command(Command.START, campaign="autumn")
+    system.until_over("spring", "autumn")
+    totals = judge(system, provider, "spring", "autumn", lines=LINES, hours=HOURS, zones=ZONES)
+    really = provider.ledger()["calls"]
+    of_autumn = [call for call in really if call["metadata"]["campaign"] == "autumn"]
+    assert most_at_once(of_autumn) <= 4
+    assert {call["number"][:5] for call in really} == {"+1212", "+1312"}
+    assert SUPPRESSED not in {call["number"] for call in really}
+    found = states(system, "spring")
+    assert found[SUPPRESSED] is ProspectState.SUPPRESSED
+    early_or_homeless = [state for number, state in found.items() if number[:5] in {"+1213", "+1800"}]
+    assert early_or_homeless == [ProspectState.EXPIRED] * (len(LOS_ANGELES) + len(NOWHERE))
+    assert totals["post_faults"].keys() >= {"accept_then_500", "accept_then_reset", "accept_then_hang"}
+    assert totals["webhooks"]["lost"] > 0
+    assert totals["webhooks"]["doubled"] > 0
+    assert system.progress().state == CampaignState.COMPLETED
+    assert sum(found[number] is ProspectState.COMPLETED for number in found) >= 20
+    if trouble is calm:
+        assert ProspectState.REVIEW not in found.values()
+    assert "Traceback" not in system.said()
