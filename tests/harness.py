@@ -16,7 +16,8 @@ loopback, and all output of each goes to a file (`system.said()`). PostgreSQL an
 each system has a database and a Redis database number to itself, so hints of one never reach another.
 
 For tests of faults: `system[name]` is a process with `kill` (`-9`, alone or with its children) and `end`;
-`system.start(name)` starts it again; `system.empty_redis()` forgets every hint. Every process is ended by its own id
+`system.start(name)` starts it again; `system.empty_redis()` forgets every hint and `system.hints_repeated()` repeats
+them. Every process is ended by its own id
 when the block ends. Waits are bounded, and a process that died unasked fails the test with its last words.
 """
 
@@ -31,6 +32,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -41,12 +43,15 @@ from typing import Any, Self
 import httpx
 import pytest
 import redis
+from celery import Celery
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns import clock, db
 from campaigns.cli.processes import python
 from campaigns.cli.prospects import run_import
 from campaigns.cli.up import worker_command
+from campaigns.models import Call, Event
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition, read_definition
@@ -305,6 +310,33 @@ class System:
         """Forget every hint."""
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushdb()
+
+    @contextmanager
+    def hints_repeated(self) -> Iterator[None]:
+        """Inside the block every hint about a call to place or an event to apply comes again, some many times."""
+        sender, done = Celery(broker=self.redis_url, set_as_current=False), threading.Event()
+        to_place = select(Call.id).where(Call.state.in_(["claimed", "placing"]))
+        to_apply = select(Event.id).where(Event.learned == "pushed").order_by(Event.id.desc()).limit(3)
+
+        def repeat() -> None:
+            with sender.connection_for_write() as connection:
+                while not done.wait(0.1):
+                    with self.session() as session:
+                        hints: list[tuple[str, str, str | int]] = [
+                            ("calls", "calls.place", str(call_id)) for call_id in session.scalars(to_place)
+                        ]
+                        hints += [("events", "events.apply", event_id) for event_id in session.scalars(to_apply)]
+                    for queue, task, row_id in hints:
+                        sender.send_task(task, args=[row_id], queue=queue, expires=60, connection=connection)
+
+        thread = threading.Thread(target=repeat)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            sender.close()
 
     def said(self) -> str:
         """What all processes of the product have said, simulators apart, those that were killed included."""
