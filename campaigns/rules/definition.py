@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, available_timezones
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
@@ -27,7 +25,6 @@ from campaigns.errors import InvalidDefinition, InvalidInput
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.windows import CallingWindow
 
-_ZONES = available_timezones()  # read from disk once, not for each definition
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LONGEST_DURATION = timedelta(days=366)  # nobody plans further ahead, and sums of it stay within the calendar
 
@@ -55,12 +52,6 @@ def _duration(value: Any) -> Any:
 def _spell_duration(value: timedelta) -> str:
     # Exactly, whatever its size: it is read back from the database.
     return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
-
-
-def _zone(name: str) -> str:
-    if name not in _ZONES:
-        raise ValueError(f"{name!r} is not a time zone; use a name such as America/New_York or Europe/Paris")
-    return name
 
 
 def _window(value: Any) -> Any:
@@ -129,7 +120,6 @@ def _in_order(values: frozenset[OutcomeClass]) -> list[str]:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_spell_duration)]
-Zone = Annotated[str, AfterValidator(_zone)]
 Window = Annotated[CallingWindow, BeforeValidator(_window), PlainSerializer(lambda window: window.describe())]
 Instant = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_aware)]
 Whole = Annotated[int, Strict()]
@@ -269,7 +259,6 @@ class CampaignDefinition(_Section):
     assistant_id: str | None = Field(default=None, min_length=1)
     assistant: Mapping[str, Any] | None = None
     phone_number_ids: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
-    zone: Zone = "UTC"
     starts_at: Instant | None = None
     ends_at: Instant | None = None
     windows: Window
@@ -282,7 +271,6 @@ class CampaignDefinition(_Section):
     mapping: Mapping_ = Mapping_()
     variables: Mapping[str, str] = Field(default_factory=dict)
     """Values that every call carries, unless the row has its own."""
-    price_per_minute: Decimal | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -296,11 +284,6 @@ class CampaignDefinition(_Section):
         if reserved:
             raise ValueError(f"the variable {min(reserved)!r} is filled in by Vapi: choose another name")
         return self
-
-    @property
-    def tz(self) -> ZoneInfo:
-        """The zone whose days count for this campaign's budgets and reports."""
-        return ZoneInfo(self.zone)
 
 
 Definition = TypeVar("Definition", AccountDefinition, CampaignDefinition)

@@ -200,8 +200,8 @@ FILES = {
         "window = 1\n" + CAMPAIGN,
         (
             "file.toml: window: no such key; allowed here: account, assistant, assistant_id, consent, default_region, "
-            "ends_at, mapping, max_concurrency, max_duration, name, phone_number_ids, price_per_minute, retry, "
-            "starts_at, variables, weight, windows, zone"
+            "ends_at, mapping, max_concurrency, max_duration, name, phone_number_ids, retry, "
+            "starts_at, variables, weight, windows"
         ),
     ),
     "an unknown key of a section": (

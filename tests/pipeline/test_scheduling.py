@@ -63,7 +63,6 @@ def test_the_definition_survives_the_database(session: Session, now: datetime) -
             "ends_at": now,
             "max_duration": "3m",
             "retry": {"no_answer": ["90s", "1d"], "counts": ["no_answer"]},
-            "price_per_minute": 0.1,
         }
     )
     applied = scheduling.apply_campaign(session, definition, who="ada", now=now)
