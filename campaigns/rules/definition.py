@@ -109,9 +109,16 @@ def _web_address(url: str) -> str:
         usable = False
     if not usable or parts.query or parts.fragment or re.search(r"\s", url):
         raise ValueError("give a web address such as https://calls.example.com, without ? or #")
+    if parts.scheme == "http" and not _is_loopback(url):
+        raise ValueError("use https: over http the key and what people said would travel in the open")
     if "@" in parts.netloc:
         raise ValueError("give the web address without a user and password: a secret belongs in the environment")
     return url.rstrip("/")
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 def _in_order(values: frozenset[OutcomeClass]) -> list[str]:
@@ -196,8 +203,7 @@ class AccountDefinition(_Section):
     @property
     def loopback(self) -> bool:
         """Whether the provider is a stand-in on this machine: the only kind a rehearsal may talk to."""
-        host = urlsplit(self.base_url).hostname or ""
-        return host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+        return _is_loopback(self.base_url)
 
 
 class Consent(_Section):

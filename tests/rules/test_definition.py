@@ -53,6 +53,10 @@ def refusal(kind: type[AccountDefinition | CampaignDefinition], values: dict[str
             {"base_url": "https://me:hush@api.vapi.ai"},
             "base_url: give the web address without a user and password: a secret belongs in the environment",
         ),
+        (
+            {"base_url": "http://api.vapi.ai"},
+            "base_url: use https: over http the key and what people said would travel in the open",
+        ),
         ({"public_url": "https://a"}, "public_url needs at least one [[webhook]] check, or anybody could post results"),
         ({"webhook": {}}, f"webhook: {LIST}"),
         ({"webhook": [{}]}, 'webhook #1: needs type = "hmac", "bearer" or "secret"'),
