@@ -315,8 +315,6 @@ _FORMS = {
     "string_type": "write text, in quotes",
     "int_type": "write a whole number, without quotes",
     "float_type": "write a number, without quotes",
-    "decimal_type": "write a number, without quotes",
-    "decimal_parsing": "write a number, without quotes",
     "tuple_type": 'write a list in brackets, such as ["one", "two"]',
     "frozenset_type": 'write a list in brackets, such as ["one", "two"]',
     "too_short": "give at least one",
