@@ -29,19 +29,16 @@ import io
 import itertools
 import os
 import re
-import signal
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
-import pytest
 import redis
 from celery import Celery
 from sqlalchemy import select
@@ -55,11 +52,8 @@ from campaigns.models import Call, Event
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition, read_definition
+from tests.processes import CREDENTIAL, KEY, NOT_OURS, PATIENCE, SECRET, Process, Provider, eventually, free_port
 
-PATIENCE = 60.0  # seconds until something that must happen counts as not happening; an idle machine needs a few
-KEY = "a-key-that-no-log-may-show"
-SECRET = "a-secret-for-webhooks"  # noqa: S105 - protects nothing but this test
-CREDENTIAL = "journey-credential"
 ORIGIN = datetime(2027, 3, 2, 15, tzinfo=UTC)  # a Tuesday in winter: 10:00 in New York
 
 WORKERS = {"calls": 4, "events": 2, "dispatch,upkeep": 2}
@@ -75,150 +69,7 @@ WAITS = {
     "OUTBOUND_QUIET_SECONDS": "6",
 }
 
-NOT_OURS = ("OUTBOUND_", "VAPI_", "DATABASE_URL", "REDIS_URL", "FLOWER_")
-"""Settings of whoever runs the tests."""
-
-BRISK = {"dial": [0.5, 2], "ring": [3, 8], "no_answer": [6, 12], "busy": [1, 4], "talk": [8, 40], "voicemail": [5, 10]}
-"""Simulated seconds: people who hurry, so that a campaign's length is ours and not theirs."""
-
 _redis_numbers = itertools.cycle(range(1, 16))
-
-
-def eventually(ready: Callable[[], Any], what: str, *, seconds: float = PATIENCE, every: float = 0.05) -> Any:
-    """What `ready` returns as soon as it is true; fails the test where that takes longer than `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if result := ready():
-            return result
-        time.sleep(every)
-    pytest.fail(f"not within {seconds:g} s: {what}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def descendants(pid: int) -> list[int]:
-    """Every process below `pid`, at whatever depth."""
-    parents: dict[int, int] = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError):
-            continue  # it ended while we looked
-    found = [pid]
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return found[1:]
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process is there and more than a remnant that nobody has waited for."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-class Process:
-    """One real process in a session of its own, with what it says kept in a file."""
-
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        self.name = name
-        self.log = folder / f"{name}.log"
-        self._said_before = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                env=environment,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        return self._process.poll()
-
-    def said(self) -> str:
-        """What it has said since it was started."""
-        return self.log.read_bytes()[self._said_before :].decode(errors="replace")
-
-    def until_it_says(self, text: str) -> str:
-        """The first line with `text` in it, as soon as it is there."""
-
-        def line() -> str | None:
-            assert self.exit_code is None or text in self.said(), f"{self.name} ended:\n{self.said()[-3000:]}"
-            return next((line for line in self.said().splitlines() if text in line), None)
-
-        return str(eventually(line, f"{self.name} says {text!r}; it said:\n{self.said()[-3000:]}"))
-
-    def interrupt(self) -> None:
-        """What Ctrl-C does to it."""
-        self._process.send_signal(signal.SIGINT)
-
-    def wait(self, seconds: float = PATIENCE) -> int:
-        return self._process.wait(seconds)
-
-    def kill(self, *, children: bool = False) -> None:
-        """End it without a word, as the kernel does when memory is short; with its children, as a power cut does."""
-        if children:
-            os.killpg(self.pid, signal.SIGKILL)  # its own session, so its own group
-        else:
-            self._process.kill()
-        self._process.wait()
-
-    def end(self) -> None:
-        """Nothing of it runs afterwards, however it stands now."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-
-
-class Provider(Process):
-    """A simulator process, and a client that has its key."""
-
-    url: str
-    client: httpx.Client
-
-    def connect(self, **settings: Any) -> None:
-        self.url = self.until_it_says("listening on").split()[-1]
-        self.client = httpx.Client(
-            base_url=self.url, headers={"authorization": f"Bearer {KEY}"}, timeout=10, trust_env=False
-        )
-        self.set(**{"key": KEY, "credentials": {CREDENTIAL: SECRET}, "durations": BRISK} | settings)
-
-    def set(self, **changes: Any) -> None:
-        """Change the scenario for what happens from now on."""
-        answer = self.client.post("/simulator/settings", json=changes)
-        assert answer.status_code == 200, answer.text
-
-    def ledger(self) -> dict[str, Any]:
-        """What really happened: `totals`, and every accepted POST as `calls`, oldest first."""
-        found: dict[str, Any] = self.client.get("/simulator/ledger").json()
-        return found
-
-    def posts(self) -> int:
-        """How many POSTs were accepted so far."""
-        return int(self.client.get("/simulator/ledger?calls=false").json()["totals"]["accepted"])
-
-    def call(self, provider_id: str) -> dict[str, Any]:
-        """One call as the provider shows it: what we sent, and what became of it."""
-        answer = self.client.get(f"/call/{provider_id}")
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json())
-
-    def end(self) -> None:
-        self.client.close()
-        super().end()
 
 
 class System:
@@ -267,7 +118,7 @@ class System:
             if name in self.workers:
                 self[name].until_it_says("ready.")
         if "web" in wanted:
-            eventually(self._web_is_ready, f"the web process is ready; it said:\n{self['web'].said()}")
+            eventually(self._web_is_ready, lambda: f"the web process is ready; it said:\n{self['web'].said()}")
 
     def provider(self, name: str = "simulator", *, speed: float = 1.0, **settings: Any) -> Provider:
         """One more simulator. The first starts the campaign's clock at `ORIGIN`; later ones share it."""
@@ -421,12 +272,13 @@ class System:
 
     def until_over(self, *campaigns: str, seconds: float = PATIENCE) -> None:
         """Return when these campaigns are completed. A process that died unasked fails the test."""
+        names = campaigns or ("spring",)
 
         def over() -> bool:
             self.check_processes()
-            return all(self.progress(name).state == CampaignState.COMPLETED for name in campaigns or ("spring",))
+            return all(self.progress(name).state == CampaignState.COMPLETED for name in names)
 
-        eventually(over, f"completed: {[self.progress(name) for name in campaigns or ('spring',)]}", seconds=seconds)
+        eventually(over, lambda: f"completed: {[self.progress(name) for name in names]}", seconds=seconds)
 
     def check_processes(self) -> None:
         """Fail the test where a process has ended unasked."""

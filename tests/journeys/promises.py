@@ -16,7 +16,8 @@ from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.prospect_state import FINAL, ProspectState
-from tests.harness import Provider, System
+from tests.harness import System
+from tests.processes import Provider
 
 CLOSING = timedelta(minutes=2)  # before the end of its hours nobody is called any more
 SEND_BUDGET = timedelta(seconds=5)  # real seconds from the intent within which a request leaves, or never does

@@ -8,8 +8,9 @@ from datetime import datetime
 from sqlalchemy import select
 
 from campaigns.models import Call, Event, Outcome
-from tests.harness import CREDENTIAL, KEY, SECRET, System, seen_in
+from tests.harness import System, seen_in
 from tests.journeys.conftest import SPEED
+from tests.processes import CREDENTIAL, KEY, SECRET
 
 NUMBER = "+12125550160"
 NAME = "Dorothea Quillfeather"

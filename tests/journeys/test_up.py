@@ -15,7 +15,7 @@ import pytest
 
 from campaigns.cli.processes import python
 from campaigns.embedded import Servers
-from tests.harness import NOT_OURS, PATIENCE, Process, descendants, eventually, free_port, is_running
+from tests.processes import NOT_OURS, PATIENCE, Process, descendants, eventually, free_port, is_running
 
 UP = python("campaigns.cli.outbound", "up")
 FEW_SECONDS = 15.0  # until nothing may be left of a killed `up`; on an idle machine it takes three
