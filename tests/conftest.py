@@ -21,6 +21,9 @@ from campaigns.embedded import Servers, servers
 
 TEMPLATE = "outbound_template"
 
+# What the harness asserts is explained when it fails, as a test's own asserts are.
+pytest.register_assert_rewrite("tests.harness", "tests.processes", "tests.journeys.promises")
+
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:

@@ -68,8 +68,10 @@ def test_a_person_whose_earlier_call_is_unresolved_is_not_claimed(
     number = factories.number()
     earlier = factories.prospect(session, factories.campaign(session, now, name="earlier"), now, e164=number)
     factories.call(session, earlier, now, state=state)
-    factories.prospect(session, factories.campaign(session, now), now, e164=number)
+    late = factories.prospect(session, factories.campaign(session, now), now, e164=number)
     assert claim(session, account.id, now) == []
+    assert late.state_why is not None
+    assert late.state_why.startswith("person_in_call: ")  # known beforehand: the index is only for the race
 
 
 def test_the_unique_index_decides_even_if_the_facts_did_not(
