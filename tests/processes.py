@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-PATIENCE = 60.0  # seconds until something that must happen counts as not happening; an idle machine needs a few
+PATIENCE = 120.0  # seconds until something that must happen counts as not happening; an idle machine needs a few
 KEY = "a-key-that-no-log-may-show"
 SECRET = "a-secret-for-webhooks"  # noqa: S105 - protects nothing but this test
 CREDENTIAL = "journey-credential"
