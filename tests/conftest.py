@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -28,8 +29,12 @@ pytest.register_assert_rewrite("tests.harness", "tests.processes", "tests.journe
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """One PostgreSQL and one Valkey, started for this run."""
-    with servers(tmp_path_factory.mktemp("servers")) as running:
+    data = tmp_path_factory.mktemp("servers")
+    with servers(data) as running:
         yield running
+    note = data / "servers" / "elsewhere"  # root keeps a database where its server's user can read it
+    if note.exists():
+        shutil.rmtree(note.read_text(encoding="utf-8").strip(), ignore_errors=True)
 
 
 def _maintain(url: str, *statements: sql.Composable) -> None:
