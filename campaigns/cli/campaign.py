@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +11,12 @@ from campaigns import clock, db
 from campaigns.cli.accounts import print_applied
 from campaigns.cli.database import database, transaction, who
 from campaigns.cli.files import read_toml
+from campaigns.cli.in_flight import as_json as in_flight_json
+from campaigns.cli.in_flight import name_them, wait_for_sending
 from campaigns.cli.output import AsJson, print_json, print_table, say
 from campaigns.pipeline import reporting, scheduling
-from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import CampaignDefinition, read_definition
-from campaigns.rules.timing import Timing
 
 campaign = typer.Typer(no_args_is_help=True, help="Campaigns: what to say, to whom, when and how hard.")
 
@@ -153,29 +151,11 @@ def _command(name: str, wanted: Command, why: str | None, *, as_json: bool) -> N
     with database() as url:
         with db.transaction(url) as session:
             state = scheduling.command(session, name, wanted, who=who(), now=clock.read(session).now, why=why)
-        in_flight = _wait_for_sending(url, name) if wanted in {Command.PAUSE, Command.CANCEL} else []
+        in_flight = wait_for_sending(url, name) if wanted in {Command.PAUSE, Command.CANCEL} else []
     if as_json:
-        print_json(
-            {
-                "campaign": name,
-                "state": state,
-                "in_flight": [{"call": call_id, "state": stands} for call_id, stands in in_flight],
-            }
-        )
+        print_json({"campaign": name, "state": state, "in_flight": in_flight_json(in_flight)})
         return
     typer.echo(f"campaign {name} is {state}")
     if state is CampaignState.SCHEDULED:
         say("it begins to call at its starts_at, by itself")
-    for call_id, stands in in_flight:
-        typer.echo(f"still in flight: call {call_id} is {stands}")
-
-
-def _wait_for_sending(url: str, name: str) -> list[tuple[object, CallState]]:
-    """What is in flight once every request that was about to leave has left or has given up."""
-    deadline = time.monotonic() + (Timing().send_budget + timedelta(seconds=1)).total_seconds()
-    while True:
-        with db.transaction(url) as session:
-            in_flight = scheduling.still_in_flight(session, scheduling.find(session, name).id)
-        if time.monotonic() > deadline or not any(state is CallState.PLACING for _, state in in_flight):
-            return [*in_flight]
-        time.sleep(0.1)
+    name_them(in_flight)

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from campaigns import clock
-from campaigns.cli.database import transaction, who
+from campaigns import clock, db
+from campaigns.cli.database import database, transaction, who
+from campaigns.cli.in_flight import as_json as in_flight_json
+from campaigns.cli.in_flight import name_them, wait_for_sending
 from campaigns.cli.output import AsJson, print_json
 from campaigns.pipeline import reporting, scheduling
 
@@ -33,7 +35,7 @@ def status(*, as_json: AsJson = False) -> None:
 
 
 def freeze(*, why: Why = None, as_json: AsJson = False) -> None:
-    """Stop all dialling on every account. Returns when no further call can be placed.
+    """Stop all dialling on every account. Returns when that is certain; names the calls still in flight.
 
     Example: outbound freeze --why "wrong list"
     """
@@ -49,13 +51,16 @@ def unfreeze(*, why: Why = None, as_json: AsJson = False) -> None:
 
 
 def _set_frozen(*, frozen: bool, why: str | None, as_json: bool) -> None:
-    with transaction() as session:
-        changed = scheduling.set_frozen(session, frozen=frozen, who=who(), now=clock.read(session).now, why=why)
-        everybody = reporting.accounts(session)
+    with database() as url:
+        with db.transaction(url) as session:
+            changed = scheduling.set_frozen(session, frozen=frozen, who=who(), now=clock.read(session).now, why=why)
+            everybody = reporting.accounts(session)
+        in_flight = wait_for_sending(url, None) if frozen else []
     if as_json:
-        print_json({"frozen": frozen, "accounts": changed})
+        print_json({"frozen": frozen, "accounts": changed, "in_flight": in_flight_json(in_flight)})
     elif not everybody:
         typer.echo("there is no account that could dial")
     else:
         done = "frozen" if frozen else "permitted to dial again"
         typer.echo(f"{', '.join(changed)}: {done}" if changed else f"every account was already {done}")
+        name_them(in_flight)

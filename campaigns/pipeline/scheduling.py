@@ -236,14 +236,15 @@ def find(session: Session, name: str, *, lock: bool = False) -> Campaign:
     return campaign
 
 
-def still_in_flight(session: Session, campaign_id: UUID) -> list[tuple[UUID, CallState]]:
-    """The calls that a stop did not prevent: those whose intent was committed before it, and those that are live."""
-    rows = session.execute(
-        select(Call.id, Call.state)
-        .where(Call.campaign_id == campaign_id, Call.state.in_(sorted(LIVE | {CallState.PLACING, CallState.UNKNOWN})))
-        .order_by(Call.claimed_at)
-    )
-    return [(call_id, state) for call_id, state in rows]
+def still_in_flight(session: Session, campaign_id: UUID | None) -> list[tuple[UUID, CallState]]:
+    """The calls that a stop did not prevent: those whose intent was committed before it, and those that are live.
+
+    Of one campaign, or of all.
+    """
+    query = select(Call.id, Call.state).where(Call.state.in_(sorted(LIVE | {CallState.PLACING, CallState.UNKNOWN})))
+    if campaign_id is not None:
+        query = query.where(Call.campaign_id == campaign_id)
+    return [(call_id, state) for call_id, state in session.execute(query.order_by(Call.claimed_at))]
 
 
 def reschedule(session: Session, campaign_id: UUID, *, after_id: int, limit: int, now: datetime) -> int | None:

@@ -118,7 +118,11 @@ def test_a_freeze_stops_every_account_and_status_says_so(outbound: Outbound) -> 
     prepared(outbound)
     well = outbound("status")
     assert (well.code, well.out, well.err) == (0, "nothing needs you\n", "")
-    assert outbound("freeze", "--why", "wrong list", "--json").json() == {"frozen": True, "accounts": ["main"]}
+    assert outbound("freeze", "--why", "wrong list", "--json").json() == {
+        "frozen": True,
+        "accounts": ["main"],
+        "in_flight": [],
+    }
     again, status, listed = together(
         outbound, ["freeze", "--json"], ["status", "--json"], ["accounts", "show", "main", "--json"]
     )
@@ -126,7 +130,7 @@ def test_a_freeze_stops_every_account_and_status_says_so(outbound: Outbound) -> 
     assert (status.code, status.err) == (1, "")
     assert [each["what"] for each in json.loads(status.out)] == ["account main is frozen"]
     assert listed.json()["state"] == "frozen: wrong list"
-    assert outbound("unfreeze", "--json").json() == {"frozen": False, "accounts": ["main"]}
+    assert outbound("unfreeze", "--json").json() == {"frozen": False, "accounts": ["main"], "in_flight": []}
     assert outbound("status").code == 0
 
 

@@ -60,8 +60,11 @@ def test_a_paused_or_frozen_campaign_places_no_call_until_it_goes_on(shared_syst
 
     system.command(Command.RESUME, campaign="paused")
     until_placed(provider, placed + 10)
-    system.outbound("freeze")
+    answer = json.loads(system.outbound("freeze", "--json"))
     late = placed_after(provider, datetime.now(UTC))
+    assert {call["name"] for call in late} <= {
+        call["call"] for call in answer["in_flight"] if call["state"] == "placing"
+    }
     with system.session() as session:
         frozen_at = session.scalars(select(Account.frozen_at).where(Account.name == "paused")).one()
         calls = session.scalars(select(Call).where(Call.id.in_([call["name"] for call in late]))).all()

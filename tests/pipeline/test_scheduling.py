@@ -178,6 +178,9 @@ def test_what_is_in_flight_after_a_stop_is_named(session: Session, now: datetime
     for state in CallState:
         calls[state] = factories.call(session, factories.prospect(session, campaign, now), now, state=state)
     named = {state for _, state in scheduling.still_in_flight(session, campaign.id)}
+    elsewhere = factories.campaign(session, now, name="elsewhere")
+    assert scheduling.still_in_flight(session, elsewhere.id) == []
+    assert len(scheduling.still_in_flight(session, None)) == len(named)
     assert named == {
         CallState.PLACING,
         CallState.UNKNOWN,
