@@ -55,8 +55,10 @@ def apply_account(
     else:
         before = account.definition
         account.definition = stored
-        account.stop_reason = None
     changed = _differences(before, stored)
+    if account.stop_reason is not None:
+        account.stop_reason = None
+        changed = (*changed, "it may dial again")
     if changed:
         _record(
             session, who=who, what="apply", subject=f"account:{definition.name}", before=before, after=stored, now=now

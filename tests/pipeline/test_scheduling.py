@@ -15,7 +15,7 @@ from campaigns.models import Account, Call, Change, PhoneNumber, Prospect
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
-from campaigns.rules.definition import CampaignDefinition
+from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.prospect_state import ProspectState
 from tests import factories
 
@@ -195,7 +195,9 @@ def test_a_stopped_account_starts_again_when_its_file_is_applied(session: Sessio
     account = factories.account(session, now)
     scheduling.stop_account(session, account.id, "the key is refused", now=now)
     assert [each.what for each in reporting.troubles(session)] == ["account main is stopped: the key is refused"]
-    factories.account(session, now)
+    definition = AccountDefinition.model_validate(factories.ACCOUNT)
+    again = scheduling.apply_account(session, definition, who="ada", now=now, real=now)
+    assert again.changed == ("it may dial again",)
     assert session.get_one(Account, account.id).stop_reason is None
     assert reporting.troubles(session) == []
 
