@@ -126,7 +126,7 @@ def test_a_freeze_stops_every_account_and_status_says_so(outbound: Outbound) -> 
     again, status, listed = together(
         outbound, ["freeze", "--json"], ["status", "--json"], ["accounts", "show", "main", "--json"]
     )
-    assert again.json() == {"frozen": True, "accounts": []}
+    assert again.json() == {"frozen": True, "accounts": [], "in_flight": []}
     assert (status.code, status.err) == (1, "")
     assert [each["what"] for each in json.loads(status.out)] == ["account main is frozen"]
     assert listed.json()["state"] == "frozen: wrong list"
