@@ -57,7 +57,6 @@ def overdue(session: Session, *, now: datetime, real: datetime, timing: Timing, 
             why = "the worker vanished between the intent and the answer"
             move(locked, Evidence.UNCLEAR, now=now, real=real, why=why)
         call.check_at = real + locked.timing.ask_again
-        call.asked += 1
         questions.append(
             Question(
                 call_id=call_id,
@@ -83,6 +82,7 @@ def no_trace(session: Session, call_id: UUID, *, now: datetime, real: datetime, 
     call = locked.call
     if call.state != CallState.UNKNOWN or call.quiet_at is None:
         return False
+    call.asked += 1  # here, not with the question: a provider that did not answer has not said that there is no call
     if real < call.quiet_at or call.asked < LISTINGS_BEFORE_REVIEW:
         return False
     why = "the provider does not list it, and its answer never came"
@@ -96,7 +96,10 @@ def gone(session: Session, call_id: UUID, *, now: datetime, real: datetime, timi
     if locked is None:
         return False
     call = locked.call
-    if call.state not in LIVE or call.asked < LISTINGS_BEFORE_REVIEW:
+    if call.state not in LIVE:
+        return False
+    call.asked += 1
+    if call.asked < LISTINGS_BEFORE_REVIEW:
         return False
     move(locked, Evidence.ENDED, now=now, real=real, why="the provider no longer knows it")
     return True

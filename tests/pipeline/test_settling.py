@@ -314,6 +314,20 @@ def test_a_quiet_period_with_too_few_listings_decides_nothing(session: Session, 
     assert call.state is CallState.UNKNOWN
 
 
+def test_a_provider_that_does_not_answer_has_not_said_that_there_is_no_call(session: Session, now: datetime) -> None:
+    lost, live = in_call(session, now), in_call(session, now, name="live")
+    live.state, live.provider_id = CallState.RINGING, PROVIDER_ID
+    for call in (lost, live):
+        call.check_at, call.quiet_at = REAL, REAL
+    session.flush()
+    for turn in range(5):
+        assert len(questions(session, now, REAL + turn * TIMING.ask_again)) == 2  # and no answer to any of them
+    later = REAL + timedelta(hours=1)
+    assert not reconciling.no_trace(session, lost.id, now=now, real=later, timing=TIMING)
+    assert not reconciling.gone(session, live.id, now=now, real=later, timing=TIMING)
+    assert (lost.state, live.state) == (CallState.UNKNOWN, CallState.RINGING)
+
+
 def test_a_missing_report_is_given_up_after_asking(session: Session, now: datetime) -> None:
     call = in_call(session, now)
     tell(session, call, ended(call, "customer-ended-call", now), now)
