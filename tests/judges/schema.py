@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -36,6 +36,22 @@ MESSAGES = {
     "user-interrupted": "ServerMessageUserInterrupted",
 }
 """The schema of each type of server message."""
+
+SAVED = {
+    "assistant": {"id", "orgId", "createdAt", "updatedAt"},
+    "phoneNumber": {"id", "orgId", "createdAt", "updatedAt", "status"},
+}
+"""A message's assistant and number are described as what creates them; what is saved is sent with these, too."""
+
+
+def as_described(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The message without what its saved assistant and number have beyond what creates them."""
+    return {
+        key: {name: part for name, part in value.items() if name not in SAVED[key]}
+        if key in SAVED and isinstance(value, dict)
+        else value
+        for key, value in message.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
