@@ -158,6 +158,7 @@ def _keep(
     outcome.learned = learned
     outcome.changed_at = now
     call.ended_reason = call.ended_reason or ending.reason
-    call.started_at = call.started_at or ending.started_at
-    call.ended_at = call.ended_at or ending.ended_at or now
+    # What is written in an ending is exact; when we heard of something is only the nearest that we have until then.
+    call.started_at = ending.started_at or call.started_at
+    call.ended_at = ending.ended_at or call.ended_at or now
     return outcome
