@@ -30,7 +30,7 @@ RECORDINGS = Path(__file__).parents[1] / "recordings"
 REFUSALS = json.loads((RECORDINGS / "refusals.json").read_text(encoding="utf-8"))
 OURS = UUID("5b6f0d1e-2c3a-4f4b-8d5e-9a7b6c5d4e3f")
 NOBODYS = UUID("6c7f0d1e-2c3a-4f4b-8d5e-9a7b6c5d4e30")
-REQUEST = CreateCall(OURS, {"name": str(OURS)})
+REQUEST = CreateCall(OURS, {"name": str(OURS), "customer": {"number": "+12025550143"}})
 
 
 class Canned:
