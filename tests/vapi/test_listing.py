@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -35,15 +34,15 @@ def window(asked: Asked) -> tuple[datetime, datetime, int]:
     )
 
 
-def keeping(created: Created, *, round_to: Callable[[datetime], datetime] = lambda moment: moment) -> Any:
-    """A reply that lists what it keeps, the newest first, as many as it may."""
+def keeping(created: Created, *, inward: timedelta = timedelta(0)) -> Any:
+    """A reply that lists what it keeps, the newest first, as many as it may; `inward` narrows what it is asked for."""
 
     def reply(asked: Asked) -> bytes:
         start, end, limit = window(asked)
         found = [
             {"id": str(turn), "createdAt": moment.isoformat()}
             for turn, moment in enumerate(created)
-            if round_to(start) <= moment <= round_to(end)
+            if milliseconds(start) + inward <= moment <= milliseconds(end) - inward
         ]
         return answer(200, sorted(found, key=lambda record: record["createdAt"], reverse=True)[:limit])
 
@@ -77,13 +76,13 @@ near_seams = st.builds(lambda eighth, off: 7_500 * eighth + off, st.integers(1, 
     st.lists(near_seams, min_size=2, max_size=40),
     st.sampled_from([timedelta(0), timedelta(milliseconds=1)]),
 )
-def test_none_falls_between_two_halves_however_the_provider_rounds(offsets: list[int], up: timedelta) -> None:
+def test_none_falls_between_two_halves_however_the_provider_rounds(offsets: list[int], inward: timedelta) -> None:
     """Pages that hold little more than one instant make a seam of nearly every half."""
     created = [START + timedelta(milliseconds=offset) for offset in offsets]
     crowd = max(sum(0 <= other - offset <= 22 for other in offsets) for offset in offsets)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(client_module, "LISTING_LIMIT", crowd + 1)
-        found, _ = listed(created, round_to=lambda moment: milliseconds(moment) + up)
+        found, _ = listed(created, inward=inward)
     assert sorted(found) == list(range(len(created)))
 
 
