@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.errors import CallFailure
@@ -72,6 +72,7 @@ near_seams = st.builds(lambda eighth, off: 7_500 * eighth + off, st.integers(1, 
 """Milliseconds into the window, at and beside the places where it is halved."""
 
 
+@settings(deadline=None, max_examples=40)  # real HTTP, on a machine that may be busy
 @given(
     st.lists(near_seams, min_size=2, max_size=40),
     st.sampled_from([timedelta(0), timedelta(milliseconds=1)]),

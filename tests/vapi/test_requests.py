@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.errors import CallRefused
@@ -247,6 +247,7 @@ def texts(value: Any) -> Iterator[str]:
                 yield from texts(item)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(names, values, max_size=5), st.text(), st.text(alphabet="{}%", max_size=9))
 def test_whatever_a_list_says_the_request_can_be_sent_and_no_template_runs(
     variables: dict[str, Any], name: str, marks: str
@@ -265,6 +266,7 @@ def test_whatever_a_list_says_the_request_can_be_sent_and_no_template_runs(
     assert len(sent["name"]) <= 40
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(names, values, max_size=5))
 def test_what_was_cleaned_stays_as_it_is(variables: dict[str, Any]) -> None:
     once = variable_values(variables)
