@@ -36,9 +36,7 @@ LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepaliv
 
 LISTING_LIMIT = 1000  # the most that one listing returns
 SHORTEST_WINDOW = timedelta(milliseconds=20)  # a full listing of less than this cannot be halved any further
-OVERLAP = timedelta(
-    milliseconds=1
-)  # the provider's times have milliseconds: whichever way it rounds, none falls between
+OVERLAP = timedelta(milliseconds=1)  # the provider keeps milliseconds: however it rounds, none falls between
 MOST_LISTINGS = 200  # of one window, a minute of asking: 100 000 calls, which no account makes in a few minutes
 
 

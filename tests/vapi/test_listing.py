@@ -87,11 +87,12 @@ def test_none_falls_between_two_halves_however_the_provider_rounds(offsets: list
     assert sorted(found) == list(range(len(created)))
 
 
-def test_a_seam_in_the_middle_of_many_calls_gives_each_out_once() -> None:
+@pytest.mark.parametrize("inward", [timedelta(0), timedelta(milliseconds=1)])
+def test_a_seam_in_the_middle_of_many_calls_gives_each_out_once(inward: timedelta) -> None:
     middle = START + MINUTE / 2
     created = [middle + timedelta(milliseconds=turn) for turn in (-2, -1, 0, 1, 2)]
-    created += [START] * 600 + [START + MINUTE] * 600
-    found, _ = listed(created)
+    created += [START + MINUTE / 4] * 600 + [START + MINUTE * 3 / 4] * 600
+    found, _ = listed(created, inward=inward)
     assert sorted(found) == list(range(len(created)))
 
 
