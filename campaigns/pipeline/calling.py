@@ -169,7 +169,9 @@ def record_failure(
         return
     if isinstance(failure, CallRefused):
         prospect.attempts += 1
-        set_state(prospect, ProspectState.REFUSED, now=now, why=f"the provider refuses the call: {failure}")
+        # Without a status it was refused here, before it was sent.
+        why = str(failure) if failure.status is None else f"the provider refuses the call: {failure}"
+        set_state(prospect, ProspectState.REFUSED, now=now, why=why)
         return
     uncount(session, prospect, call)
     wait = TRY_AGAIN if isinstance(failure, NotSent | AccountRefused) else locked.timing.capacity_wait
