@@ -37,6 +37,7 @@ def test_an_address_at_a_known_host_is_taken(url: str) -> None:
         "",
         7,
         "http://vapi.ai/x",
+        "http://api.vapi.ai/x",
         "wss://vapi.ai/x",
         "//vapi.ai/x",
         "https:/vapi.ai/x",

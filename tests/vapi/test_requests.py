@@ -210,6 +210,7 @@ def test_the_rows_own_values_win_over_the_campaigns_and_reserved_names_never_tra
         (date(2027, 3, 2), "2027-03-02"),
         (["a\nb", {"c{{": ("d}}", 1)}], ["a b", {"c": ["d", 1]}]),
         ([[[["deep", ["deeper"]]]]], [[[["deep", None]]]]),
+        ({"a": {"b": {"c": {"d": {"e": 1}, "f": 2}}}}, {"a": {"b": {"c": {"d": None, "f": 2}}}}),
         ({"{{": 1, "b": None}, {"b": None}),
     ],
 )
