@@ -92,12 +92,12 @@ def transaction() -> AbstractContextManager[Session]:
 
 def client(account: AccountDefinition) -> Client:
     """This process's connection for the account. Raises `SetupError` where its key is missing from the environment."""
-    return _client(account.base_url, account.key_env)
+    return _client(account.base_url, account.key_env, account.control_hosts)
 
 
 @lru_cache(maxsize=64)
-def _client(base_url: str, key_env: str) -> Client:
-    return Client(base_url, secret(key_env))
+def _client(base_url: str, key_env: str, control_hosts: tuple[str, ...]) -> Client:
+    return Client(base_url, secret(key_env), control_hosts=control_hosts)
 
 
 def hint(task: Task, *ids: str | int) -> bool:

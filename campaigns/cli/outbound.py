@@ -10,11 +10,13 @@ import typer
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from campaigns.cli.accounts import accounts
+from campaigns.cli.calls import calls
 from campaigns.cli.campaign import campaign
 from campaigns.cli.database import database_url, upgrade
 from campaigns.cli.demo import demo
 from campaigns.cli.outcomes import outcomes
 from campaigns.cli.output import say
+from campaigns.cli.preflight import preflight
 from campaigns.cli.prospects import prospects
 from campaigns.cli.simulator import simulator
 from campaigns.cli.status import freeze, status, unfreeze
@@ -50,9 +52,11 @@ def upgrade_() -> None:
     typer.echo("the database has this version's tables")
 
 
+campaign.command()(preflight)
 app.add_typer(accounts, name="accounts")
 app.add_typer(campaign, name="campaign")
 app.add_typer(prospects, name="prospects")
+app.add_typer(calls, name="calls")
 app.add_typer(outcomes, name="outcomes")
 app.add_typer(tables, name="db")
 for verb in (up, demo, simulator, status, freeze, unfreeze):

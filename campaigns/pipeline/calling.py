@@ -7,6 +7,7 @@ Nothing is committed between the intent and the answer, so whatever happens ther
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,11 +18,11 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotSent
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotAllowed, NotSent, UnknownName
 from campaigns.facts import gather
 from campaigns.ledger import Locked, count, lock, move, set_state, uncount
-from campaigns.models import Account, Call, Campaign, Event, Pace, Person, PhoneNumber
-from campaigns.rules.call_state import CallState, Effect, Evidence
+from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
+from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Refused, decide
 from campaigns.rules.pacing import stamp
@@ -168,7 +169,9 @@ def record_failure(
         return
     if isinstance(failure, CallRefused):
         prospect.attempts += 1
-        set_state(prospect, ProspectState.REFUSED, now=now, why=f"the provider refuses the call: {failure}")
+        # Without a status it was refused here, before it was sent.
+        why = str(failure) if failure.status is None else f"the provider refuses the call: {failure}"
+        set_state(prospect, ProspectState.REFUSED, now=now, why=why)
         return
     uncount(session, prospect, call)
     wait = TRY_AGAIN if isinstance(failure, NotSent | AccountRefused) else locked.timing.capacity_wait
@@ -178,6 +181,58 @@ def record_failure(
 def record_unclear(session: Session, call_id: UUID, why: str, *, now: datetime, real: datetime, timing: Timing) -> None:
     """The provider may have placed the call: it is asked about, and nobody is rung again meanwhile."""
     move(_locked(session, call_id, timing), Evidence.UNCLEAR, now=now, real=real, why=why)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """A call that the provider has accepted and not ended, as far as we heard."""
+
+    call_id: UUID
+    provider_id: str
+    state: CallState
+    account: AccountDefinition
+
+
+def find_live(session: Session, wanted: str) -> LiveCall:
+    """The live call whose id begins with `wanted`.
+
+    Raises `UnknownName` where there is none or more than one call, `NotAllowed` where it is not live.
+    """
+    digits = wanted.strip().replace("-", "").lower()
+    listing = "`outbound calls list` shows those there are"
+    if not re.fullmatch("[0-9a-f]{4,32}", digits):
+        raise UnknownName(f"{wanted[:50]!r} is not the id of a call, nor at least 4 digits of one: {listing}")
+    # A range of ids, so that the primary key finds them.
+    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    found = session.execute(
+        select(Call.id, Call.provider_id, Call.state, Account.definition)
+        .join(Account, Account.id == Call.account_id)
+        .where(Call.id.between(first, last))
+        .limit(2)
+    ).all()
+    if len(found) != 1:
+        raise UnknownName(f"{'more than one' if found else 'no'} call has an id that begins so: {listing}")
+    call_id, provider_id, state, account = found[0]
+    if state not in LIVE or provider_id is None:
+        raise NotAllowed(f"call {call_id} is {state}, not live: there is nothing to hang up")
+    return LiveCall(call_id, provider_id, state, AccountDefinition.model_validate(account))
+
+
+def record_hang_up(
+    session: Session, live: LiveCall, *, result: str, detail: str, who: str, why: str | None, now: datetime
+) -> None:
+    """Keep in the audit who had a live call ended, and what came of it. The end itself comes as an event."""
+    session.add(
+        Change(
+            at=now,
+            who=who,
+            what="hang up",
+            subject=f"call:{live.call_id}",
+            before={"state": live.state},
+            after={"result": result, "detail": detail},
+            why=why,
+        )
+    )
 
 
 def _locked(session: Session, call_id: UUID, timing: Timing) -> Locked:

@@ -12,7 +12,19 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
-from campaigns.models import Account, Call, Campaign, Event, Import, Outcome, Person, Prospect, Suppression, Tally
+from campaigns.models import (
+    Account,
+    Call,
+    Campaign,
+    Change,
+    Event,
+    Import,
+    Outcome,
+    Person,
+    Prospect,
+    Suppression,
+    Tally,
+)
 from campaigns.rules.call_state import HOLDS_LINE, CallState
 from campaigns.rules.prospect_state import FINAL, ProspectState
 
@@ -134,6 +146,38 @@ def people(
 
 
 @dataclass(frozen=True, slots=True)
+class Dialled:
+    """One call in a list."""
+
+    id: UUID
+    campaign: str
+    phone: str
+    state: str
+    reason: str | None
+    provider_id: str | None
+    claimed_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    ended_reason: str | None
+    incident: str | None
+
+
+def calls(session: Session, *, campaign_id: UUID | None, state: CallState | None, limit: int) -> list[Dialled]:
+    """The latest calls; only those of one campaign, only those in `state`."""
+    columns = (Call.state, Call.state_why, Call.provider_id, Call.claimed_at, Call.started_at, Call.ended_at)
+    query = (
+        select(Call.id, Campaign.name, Person.number, *columns, Call.ended_reason, Call.incident)
+        .join(Campaign, Campaign.id == Call.campaign_id)
+        .join(Person, Person.id == Call.person_id)
+    )
+    if campaign_id is not None:
+        query = query.where(Call.campaign_id == campaign_id)
+    if state is not None:
+        query = query.where(Call.state == state)
+    return [Dialled(*row) for row in session.execute(query.order_by(Call.claimed_at.desc(), Call.id).limit(limit))]
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One moment of a person's story."""
 
@@ -194,12 +238,21 @@ def _calls_of(session: Session, prospect: Prospect, campaign: str) -> list[Story
             Story(event.received_at, f"{event.learned} {event.type}", event.effect or _status(event.body), campaign)
             for event in session.scalars(select(Event).where(Event.call_id == call.id).order_by(Event.id))
         ]
+        stories += [
+            Story(change.at, f"{change.what} by {change.who}", _why(change), campaign)
+            for change in session.scalars(select(Change).where(Change.subject == f"call:{call.id}"))
+        ]
         outcome = session.get(Outcome, call.id)
         if outcome is not None and call.settled_at is not None:
             stories.append(Story(call.settled_at, f"settled: {outcome.outcome}", outcome.ended_reason or "", campaign))
         if call.incident is not None:
             stories.append(Story(call.changed_at, "INCIDENT", call.incident, campaign))
     return stories
+
+
+def _why(change: Change) -> str:
+    result = str((change.after or {}).get("result", ""))
+    return ": ".join(part for part in (result, change.why) if part)
 
 
 def _status(body: Mapping[str, Any]) -> str:
