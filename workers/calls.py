@@ -9,7 +9,7 @@ from uuid import UUID
 
 from campaigns import clock
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
-from campaigns.pipeline import calling, dispatching, scheduling
+from campaigns.pipeline import calling, dispatching, halting
 from campaigns.pipeline.calling import Prepared
 from campaigns.settings import settings
 from campaigns.vapi.events import read_call
@@ -69,9 +69,9 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
         moment = clock.read(session)
         match failure:
             case AccountRefused():
-                scheduling.stop_account(session, prepared.account_id, str(failure), now=moment.now)
+                halting.stop_account(session, prepared.account_id, str(failure), now=moment.now)
             case CallRefused():
-                if scheduling.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
+                if halting.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
                     log.error("campaign %s was paused: the provider refuses all its calls", prepared.campaign_id)
             case Throttled() | NotSent():
                 dispatching.back_off(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,43 +13,13 @@ from sqlalchemy.orm import Session
 
 from campaigns import db
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotSent, Throttled
-from campaigns.models import Call, Campaign, Event, Pace, Person, Prospect, Suppression
+from campaigns.models import Campaign, Event, Pace, Person, Suppression
 from campaigns.pipeline import calling, ingesting, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
-from campaigns.rules.timing import Timing
-from campaigns.vapi.events import Message, read_call
 from tests import factories
-
-REAL = datetime(2026, 11, 21, 9, tzinfo=UTC)
-TIMING = Timing()
-
-
-def claimed(session: Session, now: datetime, **changes: Any) -> Call:
-    prospect = factories.prospect(session, factories.campaign(session, now), now, **changes)
-    return factories.call(session, prospect, now, slot_at=REAL)
-
-
-def prepare(session: Session, call: Call, now: datetime) -> calling.Prepared | None:
-    return calling.prepare(session, call.id, now=now, real=REAL, timing=TIMING)
-
-
-def accepted(call: Call, now: datetime, *, provider_id: str = "call-1", **more: Any) -> Message:
-    record = {"id": provider_id, "status": "queued", "name": str(call.id), "createdAt": now.isoformat(), **more}
-    return read_call(record, now=now)
-
-
-def record(session: Session, call: Call, answer: Message, now: datetime) -> None:
-    calling.record_accepted(session, call.id, answer, now=now, real=REAL, timing=TIMING)
-
-
-def fail(session: Session, call: Call, failure: CallFailure, now: datetime) -> None:
-    calling.record_failure(session, call.id, failure, now=now, real=REAL, timing=TIMING)
-
-
-def person(session: Session, call: Call) -> Prospect:
-    return session.get_one(Prospect, call.prospect_id)
+from tests.pipeline.placing import REAL, TIMING, accepted, claimed, fail, person, prepare, record
 
 
 def test_the_intent_builds_the_request_and_is_counted(session: Session, now: datetime) -> None:
@@ -288,67 +257,6 @@ def test_a_report_that_came_before_its_call_was_known_is_due_once_the_id_arrives
     assert event.retry_at == REAL
     assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is not None
     assert call.state is CallState.ENDED
-
-
-def test_five_refusals_in_a_row_pause_the_campaign_and_lose_nobody(session: Session, now: datetime) -> None:
-    campaign = factories.campaign(session, now)
-    calls = [
-        factories.call(session, factories.prospect(session, campaign, now), now + timedelta(seconds=turn))
-        for turn in range(5)
-    ]
-    for turn, call in enumerate(calls):
-        assert prepare(session, call, now) is not None
-        fail(session, call, CallRefused("assistant not found", status=400), now)
-        session.flush()
-        assert scheduling.pause_if_all_refused(session, campaign.id, now=now) == (turn == 4)
-    assert campaign.state is CampaignState.PAUSED
-    assert campaign.state_why is not None
-    assert "assistant not found" in campaign.state_why
-    for call in calls:
-        found = person(session, call)
-        assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 0)
-
-
-def test_refusals_that_come_side_by_side_or_after_the_pause_lose_nobody_either(session: Session, now: datetime) -> None:
-    campaign = factories.campaign(session, now)
-    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(9)]
-    for call in calls:
-        assert prepare(session, call, now) is not None
-    paused = []
-    for done, call in enumerate(calls, start=1):
-        fail(session, call, CallRefused("number not found", status=400), now)
-        session.flush()
-        if done >= 7:  # the seventh worker is the first to draw conclusions
-            paused.append(scheduling.pause_if_all_refused(session, campaign.id, now=now))
-    assert paused == [True, False, False]
-    assert campaign.state is CampaignState.PAUSED
-    for call in calls:
-        found = person(session, call)
-        assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 0)
-
-
-def test_a_refusal_under_a_pause_by_a_person_stays_a_refusal(session: Session, now: datetime) -> None:
-    campaign = factories.campaign(session, now)
-    call = factories.call(session, factories.prospect(session, campaign, now), now)
-    assert prepare(session, call, now) is not None
-    scheduling.command(session, campaign.name, Command.PAUSE, who="test", now=now, why="lunch")
-    fail(session, call, CallRefused("odd number", status=400), now)
-    session.flush()
-    assert not scheduling.pause_if_all_refused(session, campaign.id, now=now)
-    assert person(session, call).state is ProspectState.REFUSED
-
-
-def test_a_refusal_among_successes_does_not_pause(session: Session, now: datetime) -> None:
-    campaign = factories.campaign(session, now)
-    for turn in range(6):
-        call = factories.call(session, factories.prospect(session, campaign, now), now + timedelta(seconds=turn))
-        assert prepare(session, call, now) is not None
-        if turn == 3:
-            record(session, call, accepted(call, now), now)
-        else:
-            fail(session, call, CallRefused("odd number", status=400), now)
-        session.flush()
-        assert not scheduling.pause_if_all_refused(session, campaign.id, now=now)
 
 
 def test_a_call_waits_for_its_slot(session: Session, now: datetime) -> None:

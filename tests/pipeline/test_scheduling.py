@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from campaigns import clock, ledger
 from campaigns.errors import NotAllowed, UnknownName
 from campaigns.models import Account, Call, Change, PhoneNumber, Prospect
-from campaigns.pipeline import reporting, scheduling
+from campaigns.pipeline import halting, reporting, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
@@ -193,7 +193,7 @@ def test_what_is_in_flight_after_a_stop_is_named(session: Session, now: datetime
 
 def test_a_stopped_account_starts_again_when_its_file_is_applied(session: Session, now: datetime) -> None:
     account = factories.account(session, now)
-    scheduling.stop_account(session, account.id, "the key is refused", now=now)
+    halting.stop_account(session, account.id, "the key is refused", now=now)
     assert [each.what for each in reporting.troubles(session)] == ["account main is stopped: the key is refused"]
     definition = AccountDefinition.model_validate(factories.ACCOUNT)
     again = scheduling.apply_account(session, definition, who="ada", now=now, real=now)
