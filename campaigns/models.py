@@ -93,6 +93,10 @@ class Rehearsal(Base):
     __table_args__ = (CheckConstraint("id = 1", name="one_row"), CheckConstraint("speed > 0", name="forwards"))
 
 
+LOCK_REHEARSAL = "LOCK TABLE rehearsal IN SHARE ROW EXCLUSIVE MODE"
+"""Taken by whoever begins a rehearsal and whoever applies a real account, so that one sees the other. Reads go on."""
+
+
 class Account(Base):
     """One Vapi organisation. Every intent share-locks its row, so a freeze waits for open intents."""
 

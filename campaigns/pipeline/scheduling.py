@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ScalarSelect, and_, func, or_, select
+from sqlalchemy import ScalarSelect, and_, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -16,7 +16,18 @@ from campaigns import ledger
 from campaigns.errors import NotAllowed, UnknownName
 from campaigns.facts import gather
 from campaigns.ledger import set_state
-from campaigns.models import Account, Call, Campaign, Change, Pace, PhoneNumber, Prospect, Tally
+from campaigns.models import (
+    LOCK_REHEARSAL,
+    Account,
+    Call,
+    Campaign,
+    Change,
+    Pace,
+    PhoneNumber,
+    Prospect,
+    Rehearsal,
+    Tally,
+)
 from campaigns.rules.call_state import LIVE, CallState
 from campaigns.rules.campaign_state import CampaignState, Command, after
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
@@ -42,7 +53,12 @@ class Applied:
 def apply_account(
     session: Session, definition: AccountDefinition, *, who: str, now: datetime, real: datetime
 ) -> Applied:
-    """Create the account, or give it this definition. A stop for a refused key is lifted: the file was looked at."""
+    """Create the account, or give it this definition. A stop for a refused key is lifted: the file was looked at.
+
+    Raises `NotAllowed` for a real provider while a rehearsal moves the clock.
+    """
+    if not definition.loopback:
+        _no_rehearsal(session, definition)
     account = session.scalar(select(Account).where(Account.name == definition.name).with_for_update(key_share=True))
     stored = definition.model_dump(mode="json")
     before = None
@@ -64,6 +80,15 @@ def apply_account(
             session, who=who, what="apply", subject=f"account:{definition.name}", before=before, after=stored, now=now
         )
     return Applied(account.id, created, changed)
+
+
+def _no_rehearsal(session: Session, definition: AccountDefinition) -> None:
+    session.execute(text(LOCK_REHEARSAL))
+    if session.get(Rehearsal, 1) is not None:
+        raise NotAllowed(
+            f"account {definition.name} talks to {definition.base_url}, but the clock of this database is a "
+            "rehearsal's, which would move everybody's calling hours: apply the account in another database"
+        )
 
 
 def apply_campaign(session: Session, definition: CampaignDefinition, *, who: str, now: datetime) -> Applied:

@@ -6,18 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from campaigns import clock, ledger
+from campaigns import clock, db, ledger
 from campaigns.errors import NotAllowed, UnknownName
-from campaigns.models import Account, Call, Change, PhoneNumber, Prospect
+from campaigns.models import Account, Call, Change, PhoneNumber, Prospect, Rehearsal
 from campaigns.pipeline import halting, reporting, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.prospect_state import ProspectState
 from tests import factories
+from tests.pipeline.waiting import held_up
 
 
 def command(session: Session, wanted: Command, now: datetime, why: str | None = None) -> CampaignState:
@@ -208,9 +210,49 @@ def test_a_rehearsal_is_refused_for_a_real_provider(session: Session, now: datet
     session.flush()
     moment = clock.read(session)
     assert moment.now - now == (moment.real - started_at) * 60
+    session.execute(delete(Rehearsal))
     factories.account(session, now, name="real", base_url="https://api.vapi.ai")
     with pytest.raises(NotAllowed, match=r"api\.vapi\.ai"):
         clock.rehearse(session, origin_at=now, speed=60)
+
+
+def test_a_real_account_is_refused_while_a_rehearsal_moves_the_clock(session: Session, now: datetime) -> None:
+    clock.rehearse(session, origin_at=now, speed=60)
+    factories.account(session, now)
+    with pytest.raises(NotAllowed, match=r"account main talks to https://api\.vapi\.ai, but the clock"):
+        factories.account(session, now, base_url="https://api.vapi.ai")
+    with pytest.raises(NotAllowed, match="rehearsal"):
+        factories.account(session, now, name="real", base_url="https://api.vapi.ai")
+    assert session.scalars(select(Account.name)).all() == ["main"]
+
+
+def test_a_rehearsal_and_a_real_account_cannot_begin_side_by_side(database: str, now: datetime) -> None:
+    def apply(session: Session) -> None:
+        session.connection().exec_driver_sql("SET LOCAL lock_timeout = '300ms'")
+        factories.account(session, now, base_url="https://api.vapi.ai")
+
+    def rehearse(session: Session) -> None:
+        session.connection().exec_driver_sql("SET LOCAL lock_timeout = '300ms'")
+        clock.rehearse(session, origin_at=now, speed=60)
+
+    with db.transaction(database) as rehearsing:
+        rehearse(rehearsing)
+        with pytest.raises(OperationalError, match="lock timeout"), db.transaction(database) as session:
+            apply(session)
+        with db.transaction(database) as session:
+            assert clock.read(session).speed == 1.0  # whoever reads the clock waits for nobody
+        rehearsing.rollback()
+
+    def begin() -> None:
+        with db.transaction(database) as session:
+            clock.rehearse(session, origin_at=now, speed=60)
+
+    with db.transaction(database) as applying:
+        apply(applying)
+        with held_up(database, begin) as rehearsal:
+            applying.commit()
+    with pytest.raises(NotAllowed):
+        rehearsal.result()  # it looked at the accounts after the wait, not before
 
 
 def test_without_a_rehearsal_the_clock_is_the_databases(session: Session) -> None:
