@@ -328,7 +328,7 @@ class Call(Base):
     quiet_at: Mapped[datetime | None]
     """Real time from which no trace of an unknown call means that a person must decide."""
     asked: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    """How many answers in a row did not show it, since the provider last said something."""
+    """How many answers in a row said that there is no such call, since the provider last spoke of it; at most three."""
     line_until: Mapped[datetime | None]
     """While `unknown`: the campaign's time from which it can no longer be using a line."""
     started_at: Mapped[datetime | None]

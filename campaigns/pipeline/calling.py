@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotSent
 from campaigns.facts import gather
-from campaigns.ledger import Locked, count, lock, move, set_state, uncount
+from campaigns.ledger import Locked, know, lock, move, set_state, uncount
 from campaigns.models import Account, Call, Campaign, Event, Pace, Person, PhoneNumber
 from campaigns.rules.call_state import CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
@@ -96,9 +96,6 @@ def prepare(session: Session, call_id: UUID, *, now: datetime, real: datetime, t
         set_state(prospect, decision.becomes, now=now, due_at=decision.retry_at, why=decision.why)
         return None
     move(locked, Evidence.INTENT, now=now, real=real)
-    prospect.calls += 1
-    call.counted = True
-    count(session, campaign.id, "call:made", prospect.id, 1)
     phone_number_id = session.execute(
         select(PhoneNumber.provider_id).where(PhoneNumber.id == call.phone_number_id)
     ).scalar_one()
@@ -135,24 +132,9 @@ def record_accepted(
     call = locked.call
     if not _store_answer(session, call, "accepted", answer.body, answer.provider_id, now=now):
         return
-    evidence = Evidence.QUEUED
-    if call.provider_id is None:
-        call.provider_id = answer.provider_id
-    elif call.provider_id != answer.provider_id:
-        evidence = Evidence.CONFLICT
+    known = answer.provider_id is None or know(session, call, answer.provider_id, real=real)
     call.blocked = answer.limits is not None and answer.limits.blocked
-    move(locked, evidence, now=now, real=real)
-    # A report that came before we knew whose it was waits in the dead letter: it can be applied now.
-    session.execute(
-        update(Event)
-        .where(
-            Event.account_id == call.account_id,
-            Event.provider_id == answer.provider_id,
-            Event.applied_at.is_(None),
-            Event.retry_at.is_(None),
-        )
-        .values(retry_at=real)
-    )
+    move(locked, Evidence.QUEUED if known else Evidence.CONFLICT, now=now, real=real)
 
 
 def record_failure(
