@@ -20,6 +20,7 @@ from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import read_message
 from tests import factories
+from tests.pipeline.placing import prepare
 from tests.pipeline.telling import REAL, TIMING, ended, figures, in_call, person, report, status, tell
 
 
@@ -123,6 +124,54 @@ def test_a_late_report_revises_the_outcome_and_cancels_the_next_call(session: Se
         "outcome:answered_completed": 1,
         "call:made": 1,
     }
+
+
+def test_whoever_proves_reached_is_not_rung_by_a_call_that_was_claimed_meanwhile(
+    session: Session, now: datetime
+) -> None:
+    call = in_call(session, now)
+    tell(session, call, ended(call, "customer-did-not-answer", now), now)
+    following = factories.call(session, person(session, call), now, state=CallState.CLAIMED, slot_at=REAL)
+    tell(session, call, report(call, "customer-ended-call", now), now)
+    assert prepare(session, following, now) is None
+    assert following.state is CallState.NOT_PLACED
+    found = person(session, call)
+    assert (found.state, found.state_why) == (
+        ProspectState.COMPLETED,
+        "already_concluded: the report of an earlier call settled it",
+    )
+    assert figures(session, call) == reporting.count_from_rows(session, call.campaign_id)
+
+
+def test_whoever_proves_reached_during_the_next_call_is_done_when_that_ends(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    tell(session, call, ended(call, "customer-did-not-answer", now), now)
+    following = factories.call(session, person(session, call), now, state=CallState.RINGING)
+    tell(session, call, report(call, "customer-ended-call", now), now)
+    body = ended(following, "customer-did-not-answer", now)
+    body["message"]["call"]["id"] = "following"
+    assert tell(session, following, body, now) is ProspectState.COMPLETED
+
+
+def test_a_late_report_settles_whoever_was_held_meanwhile(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    tell(session, call, ended(call, "customer-did-not-answer", now), now)
+    ledger.set_state(person(session, call), ProspectState.HELD, now=now)
+    assert tell(session, call, report(call, "customer-ended-call", now), now) is ProspectState.COMPLETED
+
+
+@pytest.mark.parametrize("year", ["0001", "9999"])
+def test_a_provider_whose_clock_is_wrong_changes_neither_the_length_nor_the_next_time(
+    session: Session, now: datetime, year: str
+) -> None:
+    wrong = f"{year}-01-01T00:00:00Z"
+    for name, key in (("one", "startedAt"), ("two", "endedAt")):
+        call = in_call(session, now, name=name, retry={"no_answer": ["1h"]})
+        body = report(call, "customer-did-not-answer", now) | {}
+        body["message"] |= {key: wrong, "call": {"id": f"{name}-{year}", "name": str(call.id)}}
+        assert tell(session, call, body, now) is ProspectState.WAITING
+        assert session.get_one(Outcome, call.id).duration_seconds is None
+        assert person(session, call).due_at == now + timedelta(hours=1)
 
 
 def test_a_late_report_never_makes_a_final_person_due(session: Session, now: datetime) -> None:
