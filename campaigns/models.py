@@ -123,7 +123,7 @@ class Pace(Base):
     ceiling: Mapped[int | None]
     """Lines that the provider was last seen to grant, where that is below the account's limit."""
     backoff_until: Mapped[datetime | None]
-    """Real time before which nothing is claimed: the provider asked us to wait."""
+    """Real time before which nothing is claimed or sent: the provider asked us to wait."""
 
 
 class PhoneNumber(Base):

@@ -48,10 +48,10 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
     account = session.get_one(Account, account_id, populate_existing=True)
     definition = AccountDefinition.model_validate(account.definition)
     timing = timing.permitted(loopback=definition.loopback)
+    if pace.backoff_until is not None and pace.backoff_until > real:
+        return []
     offered = _offer_again(session, account_id, pace, definition, real=real, timing=timing)
     if account.frozen_at is not None or account.stop_reason is not None:
-        return offered
-    if pace.backoff_until is not None and pace.backoff_until > real:
         return offered
     held = _lines_held(session, account_id, now=now)
     free = min(

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
-from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, Throttled
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
 from campaigns.vapi.requests import CreateCall
 
 CONNECT_SECONDS = 5.0  # a healthy connection takes 0.2 s
@@ -21,9 +22,17 @@ SHORTEST_WINDOW = timedelta(milliseconds=2)  # a full listing of less than this 
 
 
 class Client:
-    """One account's connection. Safe to share between threads; use as a context manager."""
+    """One account's connection. Safe to share between threads; use as a context manager.
+
+    Raises `SetupError` for a key that no request can carry.
+    """
 
     def __init__(self, base_url: str, key: str) -> None:
+        if not (key.isascii() and key.isprintable()):
+            raise SetupError(
+                "the API key holds a line break or another character that cannot be sent: correct the variable that "
+                "the account names as key_env"
+            )
         # trust_env off: a proxy between us and the provider might repeat a POST. Redirects off: they would repeat it.
         self._http = httpx.Client(
             base_url=base_url,
@@ -64,7 +73,7 @@ class Client:
 
     def get_call(self, provider_id: str) -> Mapping[str, Any] | None:
         """The provider's record of a call; None where it says that there is none. Raises `CallFailure`."""
-        response = self._get(f"/call/{provider_id}")
+        response = self._get(f"/call/{quote(provider_id, safe='')}")  # it came from outside: not to be part of a path
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
         record = _json(response) if response.is_success else None

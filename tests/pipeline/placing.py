@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -14,17 +15,18 @@ from campaigns.rules.timing import Timing
 from campaigns.vapi.events import Message, read_call
 from tests import factories
 
-REAL = datetime(2026, 11, 21, 9, tzinfo=UTC)
+REAL = factories.REAL
 TIMING = Timing()
 
 
 def claimed(session: Session, now: datetime, **changes: Any) -> Call:
     prospect = factories.prospect(session, factories.campaign(session, now), now, **changes)
-    return factories.call(session, prospect, now, slot_at=REAL)
+    return factories.call(session, prospect, now)
 
 
-def prepare(session: Session, call: Call, now: datetime) -> calling.Prepared | None:
-    return calling.prepare(session, call.id, now=now, real=REAL, timing=TIMING)
+def prepare(session: Session, call_id: UUID, now: datetime, *, real: datetime = REAL) -> calling.Prepared | None:
+    held = calling.hold_still(session, call_id, timing=TIMING)
+    return None if held is None else calling.prepare(session, held, now=now, real=real)
 
 
 def accepted(call: Call, now: datetime, *, provider_id: str = "call-1", **more: Any) -> Message:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from campaigns.rules.timing import Timing
 from campaigns.vapi.events import read_message
 from tests import factories
 
-REAL = datetime(2026, 11, 21, 9, tzinfo=UTC)
+REAL = factories.REAL
 TIMING = Timing()
 
 

@@ -21,7 +21,7 @@ def test_five_refusals_in_a_row_pause_the_campaign_and_lose_nobody(session: Sess
         for turn in range(5)
     ]
     for turn, call in enumerate(calls):
-        assert prepare(session, call, now) is not None
+        assert prepare(session, call.id, now) is not None
         fail(session, call, CallRefused("assistant not found", status=400), now)
         session.flush()
         assert halting.pause_if_all_refused(session, campaign.id, now=now) == (turn == 4)
@@ -37,7 +37,7 @@ def test_refusals_that_come_side_by_side_or_after_the_pause_lose_nobody_either(s
     campaign = factories.campaign(session, now)
     calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(9)]
     for call in calls:
-        assert prepare(session, call, now) is not None
+        assert prepare(session, call.id, now) is not None
     paused = []
     for done, call in enumerate(calls, start=1):
         fail(session, call, CallRefused("number not found", status=400), now)
@@ -54,7 +54,7 @@ def test_refusals_that_come_side_by_side_or_after_the_pause_lose_nobody_either(s
 def test_a_refusal_under_a_pause_by_a_person_stays_a_refusal(session: Session, now: datetime) -> None:
     campaign = factories.campaign(session, now)
     call = factories.call(session, factories.prospect(session, campaign, now), now)
-    assert prepare(session, call, now) is not None
+    assert prepare(session, call.id, now) is not None
     scheduling.command(session, campaign.name, Command.PAUSE, who="test", now=now, why="lunch")
     fail(session, call, CallRefused("odd number", status=400), now)
     session.flush()
@@ -66,7 +66,7 @@ def test_a_refusal_among_successes_does_not_pause(session: Session, now: datetim
     campaign = factories.campaign(session, now)
     for turn in range(6):
         call = factories.call(session, factories.prospect(session, campaign, now), now + timedelta(seconds=turn))
-        assert prepare(session, call, now) is not None
+        assert prepare(session, call.id, now) is not None
         if turn == 3:
             record(session, call, accepted(call, now), now)
         else:

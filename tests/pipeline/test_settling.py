@@ -131,9 +131,9 @@ def test_whoever_proves_reached_is_not_rung_by_a_call_that_was_claimed_meanwhile
 ) -> None:
     call = in_call(session, now)
     tell(session, call, ended(call, "customer-did-not-answer", now), now)
-    following = factories.call(session, person(session, call), now, state=CallState.CLAIMED, slot_at=REAL)
+    following = factories.call(session, person(session, call), now, state=CallState.CLAIMED)
     tell(session, call, report(call, "customer-ended-call", now), now)
-    assert prepare(session, following, now) is None
+    assert prepare(session, following.id, now) is None
     assert following.state is CallState.NOT_PLACED
     found = person(session, call)
     assert (found.state, found.state_why) == (
