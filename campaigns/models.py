@@ -1,6 +1,7 @@
 """The tables, in the order in which a prospect meets them.
 
-Lock order, everywhere: account → pace → campaign → person → prospect → call → event; tallies last (see `ledger`).
+Lock order, everywhere: account → pace → campaign → person → prospect → call → a provider's id (`ledger.guard_id`) →
+event; tallies last (see `ledger`).
 Times in columns named `…_at` are the campaign's clock; `check_at`, `slot_at` and the leases are real time, because a
 rehearsal that runs faster must not shorten the seconds in which a process may be believed dead.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from campaigns.ledger import set_state, uncount
@@ -35,7 +35,7 @@ def pause_if_all_refused(session: Session, campaign_id: UUID, *, now: datetime) 
     pause are given back too.
     """
     campaign = session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
-    refused = _refused_in_a_row(session, campaign_id)
+    refused = _refused_in_a_row(session, campaign)
     at_fault = campaign.state is CampaignState.PAUSED and (campaign.state_why or "").startswith(_AT_FAULT)
     if not at_fault and (campaign.state is not CampaignState.RUNNING or len(refused) < REFUSALS_IN_A_ROW):
         return False
@@ -65,14 +65,22 @@ def pause_if_all_refused(session: Session, campaign_id: UUID, *, now: datetime) 
     return True
 
 
-def _refused_in_a_row(session: Session, campaign_id: UUID) -> list[tuple[UUID, int, str | None]]:
-    """Call, prospect and reason of each request that was refused since the last accepted one, the latest first."""
+def _refused_in_a_row(session: Session, campaign: Campaign) -> list[tuple[UUID, int, str | None]]:
+    """Call, prospect and reason of each request that was refused since the last accepted one, the latest first.
+
+    Only of those that were made since somebody last let the campaign call: what was refused before was looked at.
+    """
+    started = ("start", "resume", "running")
+    since = session.scalar(
+        select(func.max(Change.at)).where(Change.subject == f"campaign:{campaign.name}", Change.what.in_(started))
+    )
+    recent = Call.intent_at.is_not(None) if since is None else Call.intent_at >= since
     latest = session.execute(
         select(
             *(Call.id, Call.prospect_id, Call.state, Call.state_why, Call.provider_id),
             *(Call.counted, Call.intent_at, Call.claimed_at, Call.slot_at),
         )
-        .where(Call.campaign_id == campaign_id, Call.intent_at.is_not(None))
+        .where(Call.campaign_id == campaign.id, recent)
         .order_by(Call.claimed_at.desc(), Call.slot_at.desc())
         .limit(LOOK_BACK)
     ).all()

@@ -34,7 +34,7 @@ from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.prospect_state import OPEN, ProspectState
 
-CLOSE_BATCH = 5_000  # rows updated by one statement, to keep it far below the statement timeout
+CLOSE_LOT = 5_000  # people closed by one transaction: a second or two of locks, far below the statement timeout
 ENDABLE = frozenset({CampaignState.SCHEDULED, CampaignState.RUNNING, CampaignState.PAUSED})
 OVER = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
 CLOSABLE = frozenset({ProspectState.WAITING, ProspectState.HELD})
@@ -140,7 +140,8 @@ def command(
     """Start, pause, resume or cancel; returns the state that the campaign is in now.
 
     The row that every intent share-locks is updated here, so this waits for intents that are open and no later one
-    is committed: once it returns, no further call of the campaign is placed.
+    is committed: once it returns, no further call of the campaign is placed. Of a large campaign that is cancelled,
+    `advance` closes the rest.
     """
     campaign = find(session, name, lock=True)
     started = campaign.starts_at is None or campaign.starts_at <= now
@@ -163,7 +164,7 @@ def command(
         why=why,
     )
     if wanted is Command.CANCEL:
-        _close(session, campaign, ProspectState.CANCELLED, "the campaign was cancelled", now=now)
+        _close(session, campaign, CLOSE_LOT, now=now)
     return campaign.state
 
 
@@ -236,49 +237,55 @@ def advance(session: Session, *, now: datetime) -> list[tuple[str, CampaignState
     """Start what is scheduled for now, end what is over, complete what has nobody left. Safe to run twice.
 
     Looks at the tallies first, without locks: a campaign's row is share-locked by every intent, so it is locked only
-    to be changed. Those whose last call ended after a cancel or an end are closed here too.
+    to be changed. Those whose last call ended after a cancel or an end are closed here too; of many, one lot is closed
+    now and the next the next time.
     """
     over = or_(Campaign.state.in_(sorted(OVER)), and_(Campaign.state.in_(sorted(ENDABLE)), Campaign.ends_at <= now))
+    has_start = Campaign.starts_at.is_not(None)
     ripe = select(Campaign.id).where(
         or_(
-            and_(Campaign.state == CampaignState.SCHEDULED, Campaign.starts_at <= now),
+            and_(Campaign.state == CampaignState.SCHEDULED, or_(Campaign.starts_at <= now, ~has_start)),
             and_(over, _tallied(CLOSABLE) > 0),
             and_(Campaign.state == CampaignState.RUNNING, _tallied(OPEN) == 0),
         )
     )
+    left = CLOSE_LOT
     moved: list[tuple[str, CampaignState]] = []
     for campaign_id in session.scalars(ripe.order_by(Campaign.id)).all():
         campaign = session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
-        if campaign.state == CampaignState.SCHEDULED and campaign.starts_at is not None and campaign.starts_at <= now:
+        if campaign.state == CampaignState.SCHEDULED and (campaign.starts_at is None or campaign.starts_at <= now):
             _become(session, campaign, CampaignState.RUNNING, "its start time came", now=now)
             moved.append((campaign.name, campaign.state))
-        if campaign.state == CampaignState.CANCELLED:
-            _close(session, campaign, ProspectState.CANCELLED, "the campaign was cancelled", now=now)
-        elif campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
-            _close(session, campaign, ProspectState.EXPIRED, "the campaign ended first", now=now)
+        if campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
+            left -= _close(session, campaign, left, now=now)
         if campaign.state == CampaignState.RUNNING and not _has_any(session, campaign, OPEN):
-            _close(session, campaign, ProspectState.EXPIRED, "still held when the campaign completed", now=now)
             _become(session, campaign, CampaignState.COMPLETED, "nobody is left to call", now=now)
+            left -= _close(session, campaign, left, now=now)
             moved.append((campaign.name, campaign.state))
     return moved
 
 
-def _close(session: Session, campaign: Campaign, state: ProspectState, why: str, *, now: datetime) -> None:
-    """Give everybody who is waiting or held the final `state`. Those in a call follow when it ends."""
-    while True:
-        rows = session.scalars(
-            select(Prospect)
-            .where(Prospect.campaign_id == campaign.id, Prospect.state.in_(sorted(CLOSABLE)))
-            .order_by(Prospect.id)
-            .limit(CLOSE_BATCH)
-            .with_for_update(key_share=True)
-        ).all()
-        for prospect in rows:
-            kept = f"{why}: {prospect.state_why}" if prospect.state == ProspectState.HELD else why
-            set_state(prospect, state, now=now, why=kept)
-        session.flush()
-        if len(rows) < CLOSE_BATCH:
-            return
+def _close(session: Session, campaign: Campaign, limit: int, *, now: datetime) -> int:
+    """Make up to `limit` people who are waiting or held final; returns how many. Those in a call follow at its end."""
+    match campaign.state:
+        case CampaignState.CANCELLED:
+            state, why = ProspectState.CANCELLED, "the campaign was cancelled"
+        case CampaignState.COMPLETED:
+            state, why = ProspectState.EXPIRED, "still open when the campaign completed"
+        case _:
+            state, why = ProspectState.EXPIRED, "the campaign ended first"
+    rows = session.scalars(
+        select(Prospect)
+        .where(Prospect.campaign_id == campaign.id, Prospect.state.in_(sorted(CLOSABLE)))
+        .order_by(Prospect.id)
+        .limit(limit)
+        .with_for_update(key_share=True)
+    ).all()
+    for prospect in rows:
+        kept = f"{why}: {prospect.state_why}" if prospect.state == ProspectState.HELD else why
+        set_state(prospect, state, now=now, why=kept)
+    session.flush()
+    return len(rows)
 
 
 def _become(session: Session, campaign: Campaign, state: CampaignState, why: str, *, now: datetime) -> None:

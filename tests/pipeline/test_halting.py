@@ -51,6 +51,23 @@ def test_refusals_that_come_side_by_side_or_after_the_pause_lose_nobody_either(s
         assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 0)
 
 
+def test_what_was_refused_before_a_resume_does_not_pause_the_campaign_again(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+
+    def refused(at: datetime) -> bool:
+        call = factories.call(session, factories.prospect(session, campaign, now), at)
+        assert prepare(session, call.id, at) is not None
+        fail(session, call, CallRefused("assistant not found", status=400), at)
+        session.flush()
+        return halting.pause_if_all_refused(session, campaign.id, now=at)
+
+    assert not any(refused(now + timedelta(seconds=turn)) for turn in range(4))
+    later = now + timedelta(minutes=1)
+    scheduling.command(session, campaign.name, Command.PAUSE, who="test", now=later, why="lunch")
+    scheduling.command(session, campaign.name, Command.RESUME, who="test", now=later)
+    assert [refused(later + timedelta(seconds=turn)) for turn in range(5)] == [False, False, False, False, True]
+
+
 def test_a_refusal_under_a_pause_by_a_person_stays_a_refusal(session: Session, now: datetime) -> None:
     campaign = factories.campaign(session, now)
     call = factories.call(session, factories.prospect(session, campaign, now), now)

@@ -115,6 +115,44 @@ def test_a_campaign_with_a_start_time_waits_for_it(session: Session, now: dateti
     assert scheduling.advance(session, now=now + timedelta(hours=1)) == [("spring", CampaignState.RUNNING)]
 
 
+def test_a_scheduled_campaign_whose_start_time_is_taken_away_starts_at_once(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now, state=CampaignState.DRAFT, starts_at=now + timedelta(hours=1))
+    factories.prospect(session, campaign, now)
+    assert command(session, Command.START, now) is CampaignState.SCHEDULED
+    apply(session, now)
+    assert scheduling.advance(session, now=now) == [("spring", CampaignState.RUNNING)]
+
+
+@pytest.mark.parametrize("way", ["cancelled", "ended", "completed"])
+def test_a_large_campaign_is_closed_lot_by_lot(
+    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(scheduling, "CLOSE_LOT", 2)
+    campaign = factories.campaign(session, now, ends_at=now + timedelta(hours=1) if way == "ended" else None)
+    state = ProspectState.HELD if way == "completed" else ProspectState.WAITING
+    for _ in range(5):
+        factories.prospect(session, campaign, now, state=state)
+    later = now + timedelta(hours=1)
+
+    def pass_() -> int:
+        """How many people one transaction closes."""
+        before = sum(person.state is state for person in everybody(session))
+        scheduling.advance(session, now=later)
+        ledger.write_tallies(session)
+        return before - sum(person.state is state for person in everybody(session))
+
+    closed = []
+    if way == "cancelled":
+        command(session, Command.CANCEL, later)
+        ledger.write_tallies(session)
+        closed.append(sum(person.state is not state for person in everybody(session)))
+    closed += [pass_() for _ in range(4 - len(closed))]
+    assert closed == [2, 2, 1, 0]
+    final = ProspectState.CANCELLED if way == "cancelled" else ProspectState.EXPIRED
+    assert {person.state for person in everybody(session)} == {final}
+    assert campaign.state is (CampaignState.CANCELLED if way == "cancelled" else CampaignState.COMPLETED)
+
+
 def test_a_campaign_completes_when_nobody_is_left_and_the_held_expire(session: Session, now: datetime) -> None:
     campaign = factories.campaign(session, now)
     last = factories.prospect(session, campaign, now)
