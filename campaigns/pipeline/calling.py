@@ -31,6 +31,7 @@ from campaigns.vapi.events import Message
 from campaigns.vapi.requests import CreateCall, create_call
 
 SLOT_TOLERANCE = timedelta(milliseconds=500)  # later than this a slot was missed: sending now would crowd the next ones
+LOCK_TOLERANCE = timedelta(seconds=1)  # the same after the wait for locks: a busy machine must not run after its slots
 TRY_AGAIN = timedelta(seconds=30)  # campaign time until a person is due again whose request never left us
 
 
@@ -61,7 +62,7 @@ def await_slot(session: Session, call_id: UUID, *, real: datetime, timing: Timin
         return None
     account_id: UUID = row.account_id
     slot_at: datetime = row.slot_at
-    if _may_leave(slot_at, row.backoff_until, at=max(slot_at, real)):
+    if _may_leave(slot_at, row.backoff_until, at=max(slot_at, real), tolerance=SLOT_TOLERANCE):
         return max(slot_at - real, timedelta(0))
     pace = session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
     account = AccountDefinition.model_validate(session.get_one(Account, account_id).definition)
@@ -77,8 +78,8 @@ def await_slot(session: Session, call_id: UUID, *, real: datetime, timing: Timin
     return None if moved is None else slot_at - real
 
 
-def _may_leave(slot_at: datetime, backoff_until: datetime | None, *, at: datetime) -> bool:
-    in_slot = slot_at <= at <= slot_at + SLOT_TOLERANCE
+def _may_leave(slot_at: datetime, backoff_until: datetime | None, *, at: datetime, tolerance: timedelta) -> bool:
+    in_slot = slot_at <= at <= slot_at + tolerance
     return in_slot and (backoff_until is None or backoff_until <= at)
 
 
@@ -119,7 +120,7 @@ def prepare(session: Session, held: Held, *, now: datetime, real: datetime) -> P
     locked = held.locked
     prospect, call, campaign = locked.prospect, locked.call, locked.campaign
     backoff_until = session.scalar(select(Pace.backoff_until).where(Pace.account_id == call.account_id))
-    if not _may_leave(call.slot_at, backoff_until, at=real):
+    if not _may_leave(call.slot_at, backoff_until, at=real, tolerance=LOCK_TOLERANCE):
         return None
     decision = decide(gather(session, [prospect.id])[prospect.id], now)
     if isinstance(decision, Refused):

@@ -279,14 +279,14 @@ def test_a_missed_slot_is_stamped_anew_behind_the_others(session: Session, now: 
 
 def test_a_call_whose_slot_passed_during_a_wait_is_not_sent_but_stamped_anew(session: Session, now: datetime) -> None:
     call = claimed(session, now)
-    session.execute(update(Pace).values(next_slot=REAL + timedelta(seconds=2)))
-    late = REAL + timedelta(seconds=1)
+    session.execute(update(Pace).values(next_slot=REAL + timedelta(seconds=2.5)))
+    late = REAL + timedelta(seconds=1.5)
     assert prepare(session, call.id, now, real=late) is None
     assert call.state is CallState.CLAIMED
     assert calling.await_slot(session, call.id, real=late, timing=TIMING) == timedelta(seconds=1)
     session.expire(call)
-    assert prepare(session, call.id, now, real=REAL + timedelta(seconds=1.5)) is None  # its new slot is still to come
-    assert prepare(session, call.id, now, real=REAL + timedelta(seconds=2)) is not None
+    assert prepare(session, call.id, now, real=REAL + timedelta(seconds=2)) is None  # its new slot is still to come
+    assert prepare(session, call.id, now, real=REAL + timedelta(seconds=2.5)) is not None
 
 
 def test_a_back_off_holds_calls_that_are_claimed_already(session: Session, now: datetime) -> None:
