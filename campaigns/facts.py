@@ -12,12 +12,14 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, SQLColumnExpression, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from campaigns.models import Account, Call, Campaign, Consent, Prospect, Suppression
+from campaigns.models import Account, Call, Campaign, Consent, Outcome, Prospect, Suppression
 from campaigns.rules.call_state import HOLDS_PERSON
 from campaigns.rules.calling_rules import applicable, zoned_windows
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.eligibility import Facts
+from campaigns.rules.prospect_state import ProspectState
+from campaigns.rules.retry import CLOSING
 from campaigns.rules.windows import CallingWindow, ZonedWindow
 
 
@@ -85,6 +87,12 @@ def gather(session: Session, prospect_ids: Collection[int]) -> dict[int, Facts]:
                 other.state.in_(sorted(HOLDS_PERSON)),
             )
             .label("person_in_call"),
+            select(Outcome.outcome)
+            .where(Outcome.prospect_id == Prospect.id, Outcome.outcome.in_(sorted(CLOSING)))
+            .order_by(Outcome.created_at.desc())
+            .limit(1)
+            .scalar_subquery()
+            .label("closing"),
         ).where(Prospect.id.in_(prospect_ids))
     ).all()
     campaigns = about_campaigns(session, {row.campaign_id for row in rows})
@@ -99,6 +107,7 @@ def gather(session: Session, prospect_ids: Collection[int]) -> dict[int, Facts]:
             attempts=row.attempts,
             calls=row.calls,
             not_before=row.not_before,
+            concluded=None if row.closing is None else CLOSING[row.closing].state,
             person_in_call=row.person_in_call,
         )
         for row in rows
@@ -147,6 +156,7 @@ def _facts(
     attempts: int = 0,
     calls: int = 0,
     not_before: datetime | None = None,
+    concluded: ProspectState | None = None,
     person_in_call: bool = False,
 ) -> Facts:
     definition = campaign.definition
@@ -168,6 +178,7 @@ def _facts(
         calls=calls,
         max_calls=definition.retry.max_calls,
         not_before=not_before,
+        concluded=concluded,
         person_in_call=person_in_call,
     )
 

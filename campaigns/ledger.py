@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from campaigns.facts import CampaignFacts, about_campaigns
-from campaigns.models import TALLY_SLOTS, Call, Prospect, Tally
-from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence, Verdict, judge
+from campaigns.models import TALLY_SLOTS, Call, Event, Prospect, Tally
+from campaigns.rules.call_state import HEARD, LIVE, CallState, Effect, Evidence, Verdict, judge
 from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
@@ -50,24 +50,22 @@ def move(locked: Locked, evidence: Evidence, *, now: datetime, real: datetime, w
     A call that proves not placed leaves its prospect where it is: whoever withdrew it knows when it is due again.
     """
     prospect, call, timing = locked.prospect, locked.call, locked.timing
-    verdict = judge(call.state, evidence)
+    verdict = judge(call.state, evidence, disputed=call.incident is not None)
     call.changed_at = now
     if verdict.effect is Effect.INCIDENT:
-        call.incident = verdict.why
+        call.incident = call.incident or verdict.why
+    if evidence in HEARD:
+        heard(locked, real=real)
+    if verdict.state is call.state:
         return verdict
-    if verdict.effect is Effect.IGNORE:
-        if call.state in LIVE:
-            call.check_at = real + timing.silence  # late or repeated, but a sign of life
-        return verdict
+    if call.state is CallState.CLAIMED and verdict.state is not CallState.NOT_PLACED:
+        _begin(locked, now=now, real=real)
     call.state = verdict.state
     call.state_why = why or verdict.why or None
     call.asked = 0
     match verdict.state:
         case CallState.PLACING:
-            call.intent_at = now
             call.check_at = real + timing.answer
-            call.quiet_at = real + timing.quiet
-            call.line_until = now + locked.campaign.definition.max_duration
         case CallState.UNKNOWN:
             call.check_at = real + timing.ask_again
         case CallState.ENDED:
@@ -78,6 +76,58 @@ def move(locked: Locked, evidence: Evidence, *, now: datetime, real: datetime, w
             call.check_at = real + timing.silence
     _follow(prospect, call, verdict.state, now=now)
     return verdict
+
+
+def heard(locked: Locked, *, real: datetime) -> None:
+    """The provider spoke of the call, late, repeated or without a new state: a sign of life all the same."""
+    call = locked.call
+    call.asked = 0
+    if call.state in LIVE:
+        call.check_at = real + locked.timing.silence
+
+
+def _begin(locked: Locked, *, now: datetime, real: datetime) -> None:
+    """The call is or may be placed from now on: by our intent, or because the provider speaks of it before we do."""
+    prospect, call = locked.prospect, locked.call
+    call.intent_at = now
+    call.quiet_at = real + locked.timing.quiet
+    call.line_until = now + locked.campaign.definition.max_duration
+    call.counted = True
+    prospect.calls += 1
+    count(cast("Session", Session.object_session(prospect)), call.campaign_id, "call:made", prospect.id, 1)
+
+
+def know(session: Session, call: Call, provider_id: str, *, real: datetime) -> bool:
+    """Keep the provider's id of a locked call; a report that was waiting for it in the dead letter becomes due.
+
+    False where that cannot be: this call has another id, or another call has this one.
+    """
+    if call.provider_id is not None:
+        return call.provider_id == provider_id
+    guard_id(session, call.account_id, provider_id)
+    theirs = (Call.account_id == call.account_id, Call.provider_id == provider_id)
+    if session.scalar(select(Call.id).where(*theirs)) is not None:
+        return False
+    call.provider_id = provider_id
+    session.execute(
+        update(Event)
+        .where(
+            Event.account_id == call.account_id,
+            Event.provider_id == provider_id,
+            Event.applied_at.is_(None),
+            Event.retry_at.is_(None),
+        )
+        .values(retry_at=real)
+    )
+    return True
+
+
+def guard_id(session: Session, account_id: UUID, provider_id: str) -> None:
+    """Wait until nobody else gives this id to a call or a dead letter; what they did is seen by the next query.
+
+    Without it both could look before the other commits: the report would wait for an id that came long ago.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{account_id}:{provider_id}", 0))))
 
 
 def _follow(prospect: Prospect, call: Call, state: CallState, *, now: datetime) -> None:

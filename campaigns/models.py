@@ -1,6 +1,7 @@
 """The tables, in the order in which a prospect meets them.
 
-Lock order, everywhere: account → pace → campaign → person → prospect → call → event; tallies last (see `ledger`).
+Lock order, everywhere: account → pace → campaign → person → prospect → call → a provider's id (`ledger.guard_id`) →
+event; tallies last (see `ledger`).
 Times in columns named `…_at` are the campaign's clock; `check_at`, `slot_at` and the leases are real time, because a
 rehearsal that runs faster must not shorten the seconds in which a process may be believed dead.
 """
@@ -93,6 +94,10 @@ class Rehearsal(Base):
     __table_args__ = (CheckConstraint("id = 1", name="one_row"), CheckConstraint("speed > 0", name="forwards"))
 
 
+LOCK_REHEARSAL = "LOCK TABLE rehearsal IN SHARE ROW EXCLUSIVE MODE"
+"""Taken by whoever begins a rehearsal and whoever applies a real account, so that one sees the other. Reads go on."""
+
+
 class Account(Base):
     """One Vapi organisation. Every intent share-locks its row, so a freeze waits for open intents."""
 
@@ -119,7 +124,7 @@ class Pace(Base):
     ceiling: Mapped[int | None]
     """Lines that the provider was last seen to grant, where that is below the account's limit."""
     backoff_until: Mapped[datetime | None]
-    """Real time before which nothing is claimed: the provider asked us to wait."""
+    """Real time before which nothing is claimed or sent: the provider asked us to wait."""
 
 
 class PhoneNumber(Base):
@@ -324,7 +329,7 @@ class Call(Base):
     quiet_at: Mapped[datetime | None]
     """Real time from which no trace of an unknown call means that a person must decide."""
     asked: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    """How many answers in a row did not show it, since the provider last said something."""
+    """How many answers in a row said that there is no such call, since the provider last spoke of it; at most three."""
     line_until: Mapped[datetime | None]
     """While `unknown`: the campaign's time from which it can no longer be using a line."""
     started_at: Mapped[datetime | None]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from campaigns import clock
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
-from campaigns.pipeline import calling, dispatching, scheduling
+from campaigns.pipeline import calling, dispatching, halting
 from campaigns.pipeline.calling import Prepared
 from campaigns.settings import settings
 from campaigns.vapi.events import read_call
@@ -26,17 +26,10 @@ def place_call(call_id: str) -> None:
     """Place one claimed call. Run twice, it places once: `prepare` hands out each claimed call a single time."""
     call = UUID(call_id)
     timing = settings().timing
-    with transaction() as session:
-        wait = calling.await_slot(session, call, real=clock.read(session).real, timing=timing)
-    if wait is None or wait > LONGEST_SLEEP:
+    intent = _intend(call)
+    if intent is None:
         return
-    time.sleep(wait.total_seconds())
-    began = _uptime()
-    with transaction() as session:
-        moment = clock.read(session)
-        prepared = calling.prepare(session, call, now=moment.now, real=moment.real, timing=timing)
-    if prepared is None:
-        return
+    prepared, began = intent
     try:
         connection = client(prepared.account)
         if _uptime() - began > prepared.send_budget:
@@ -63,15 +56,34 @@ def place_call(call_id: str) -> None:
             calling.record_accepted(session, call, answer, now=moment.now, real=moment.real, timing=timing)
 
 
+def _intend(call: UUID) -> tuple[Prepared, timedelta] | None:
+    """The committed intent and the uptime before it, once the call's slot has come; None where it is not for us."""
+    timing = settings().timing
+    while True:
+        with transaction() as session:
+            wait = calling.await_slot(session, call, real=clock.read(session).real, timing=timing)
+        if wait is None or wait > LONGEST_SLEEP:
+            return None
+        time.sleep(wait.total_seconds())
+        began = _uptime()
+        with transaction() as session:
+            held = calling.hold_still(session, call, timing=timing)
+            moment = clock.read(session)
+            prepared = None if held is None else calling.prepare(session, held, now=moment.now, real=moment.real)
+        if prepared is not None:
+            return prepared, began
+        # Withdrawn, taken by another, or its slot passed while we waited for locks: the next look tells.
+
+
 def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
     """What a refusal means for everybody else who is to be called on the account or in the campaign."""
     with transaction() as session:
         moment = clock.read(session)
         match failure:
             case AccountRefused():
-                scheduling.stop_account(session, prepared.account_id, str(failure), now=moment.now)
+                halting.stop_account(session, prepared.account_id, str(failure), now=moment.now)
             case CallRefused():
-                if scheduling.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
+                if halting.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
                     log.error("campaign %s was paused: the provider refuses all its calls", prepared.campaign_id)
             case Throttled() | NotSent():
                 dispatching.back_off(

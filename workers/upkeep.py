@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
 
 from campaigns import clock
+from campaigns.clock import Moment
 from campaigns.errors import CallFailure, SetupError
 from campaigns.pipeline import ingesting, reconciling, scheduling, settling
 from campaigns.pipeline.reconciling import Question
@@ -14,7 +19,8 @@ from campaigns.vapi.client import Client
 from campaigns.vapi.events import read_call
 from workers.app import app, client, log, one_line, transaction
 
-ASK_LIMIT = 50  # questions to a tick: at 0.3 s each, about what fits into the task's time limit with room to spare
+ASK_LIMIT = 50  # questions to a tick: at 0.3 s each, about what fits into the seconds below
+ASK_SECONDS = 10.0  # after which a tick asks no more: campaigns are moved along by the same workers
 
 
 @app.task(name="upkeep.advance")
@@ -28,54 +34,60 @@ def advance() -> None:
 @app.task(name="upkeep.ask")
 def ask() -> None:
     """Ask the provider about calls that are unknown or silent. Run twice at once, each call is asked about once."""
+    began = time.monotonic()
     with transaction() as session:
         moment = clock.read(session)
         questions = reconciling.overdue(
             session, now=moment.now, real=moment.real, timing=settings().timing, limit=ASK_LIMIT
         )
-    for question in questions:
+    silent: set[UUID] = set()
+    for asked, question in enumerate(questions):
+        if asked and time.monotonic() - began > ASK_SECONDS:
+            with transaction() as session:
+                left = [left.call_id for left in questions[asked:] if left.account_id not in silent]
+                reconciling.hand_back(session, left, real=clock.read(session).real)
+            return
+        if question.account_id in silent:
+            continue  # asked again after its interval, as if it had been asked now
         with one_line(f"asking about call {question.call_id}"):
-            ask_about(question, client(question.account))
+            if not ask_about(question):
+                silent.add(question.account_id)
 
 
-def ask_about(question: Question, provider: Client) -> None:
-    """Learn what the provider knows of one call, and act on it as on any other event."""
+def ask_about(question: Question) -> bool:
+    """Learn what the provider knows of one call, and act on it as on any other event; False where it is away."""
     try:
-        record = _look_up(question, provider)
+        record = _look_up(question, client(question.account))
     except (CallFailure, SetupError) as problem:
         log.warning("the provider did not say what became of call %s: %s", question.call_id, problem)
-        return
+        return isinstance(problem, CallFailure) and problem.status is not None
     timing = settings().timing
     with transaction() as session:
         moment = clock.read(session)
         if record is None:
-            if question.provider_id is None:
-                reconciling.no_trace(session, question.call_id, now=moment.now, real=moment.real, timing=timing)
-            elif question.settling or reconciling.gone(
-                session, question.call_id, now=moment.now, real=moment.real, timing=timing
-            ):
-                settling.settle(
-                    session, question.call_id, None, learned="asked", now=moment.now, timing=timing, give_up=True
-                )
-            return
-        event_id, created = ingesting.store(
-            session,
-            question.account_id,
-            read_call(record, now=moment.now),
-            learned="asked",
-            now=moment.now,
-            real=moment.real,
-        )
-        if event_id is not None and created:
-            applied = ingesting.apply(session, event_id, now=moment.now, real=moment.real, timing=timing)
-            if applied is not None:
-                settling.settle(
-                    session, applied.call_id, applied.ending, learned="asked", now=moment.now, timing=timing
-                )
-        if question.settling:
+            give_up = reconciling.missed(session, question, now=moment.now, real=moment.real, timing=timing)
+        else:
+            give_up = question.settling
+            _learn(session, question, record, moment)
+        if give_up:
             settling.settle(
                 session, question.call_id, None, learned="asked", now=moment.now, timing=timing, give_up=True
             )
+    return True
+
+
+def _learn(session: Session, question: Question, record: Mapping[str, Any], moment: Moment) -> None:
+    timing = settings().timing
+    answer = read_call(record, now=moment.now)
+    event_id, created = ingesting.store(
+        session, question.account_id, answer, learned="asked", now=moment.now, real=moment.real
+    )
+    if event_id is None or not created:
+        reconciling.seen(session, question.call_id, real=moment.real, timing=timing)
+        return
+    applied = ingesting.apply(session, event_id, now=moment.now, real=moment.real, timing=timing)
+    if applied is not None:
+        settling.settle(session, applied.call_id, applied.ending, learned="asked", now=moment.now, timing=timing)
 
 
 def _look_up(question: Question, provider: Client) -> Mapping[str, Any] | None:

@@ -37,7 +37,8 @@ def apply(
     with database() as url:
         with db.transaction(url) as session:
             applied = scheduling.apply_campaign(session, definition, who=who(), now=clock.read(session).now)
-        after_id: int | None = 0 if applied.changed and not applied.created else None
+        # Also where nothing changed: the command may have been interrupted here the last time.
+        after_id: int | None = None if applied.created else 0
         while after_id is not None:
             with db.transaction(url) as session:
                 after_id = scheduling.reschedule(

@@ -1,6 +1,6 @@
 """A claimed call becomes at most one request, and its answer becomes a state.
 
-    await_slot → prepare (the intent) → the request, made by the worker → record_…
+    await_slot → hold_still → prepare (the intent) → the request, made by the worker → record_…
 
 Nothing is committed between the intent and the answer, so whatever happens there is seen as `placing`.
 """
@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotAllowed, NotSent, UnknownName
 from campaigns.facts import gather
-from campaigns.ledger import Locked, count, lock, move, set_state, uncount
+from campaigns.ledger import Locked, know, lock, move, set_state, uncount
 from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
@@ -32,6 +32,7 @@ from campaigns.vapi.events import Message
 from campaigns.vapi.requests import CreateCall, create_call
 
 SLOT_TOLERANCE = timedelta(milliseconds=500)  # later than this a slot was missed: sending now would crowd the next ones
+LOCK_TOLERANCE = timedelta(seconds=1)  # the same after the wait for locks: a busy machine must not run after its slots
 TRY_AGAIN = timedelta(seconds=30)  # campaign time until a person is due again whose request never left us
 
 
@@ -50,17 +51,24 @@ class Prepared:
 def await_slot(session: Session, call_id: UUID, *, real: datetime, timing: Timing) -> timedelta | None:
     """How long to wait for the call's send slot; None where it is not to be placed (any more).
 
-    A slot that was missed is stamped anew, so that calls held up together do not leave together.
+    A slot that was missed is stamped anew, so that calls held up together do not leave together; so is one within
+    the time for which the provider asked us to wait.
     """
-    row = session.execute(select(Call.account_id, Call.state, Call.slot_at).where(Call.id == call_id)).one_or_none()
-    if row is None or row[1] is not CallState.CLAIMED:
+    row = session.execute(
+        select(Call.account_id, Call.state, Call.slot_at, Pace.backoff_until)
+        .join(Pace, Pace.account_id == Call.account_id)
+        .where(Call.id == call_id)
+    ).one_or_none()
+    if row is None or row.state is not CallState.CLAIMED:
         return None
-    account_id, _, slot_at = row
-    if slot_at + SLOT_TOLERANCE >= real:
+    account_id: UUID = row.account_id
+    slot_at: datetime = row.slot_at
+    if _may_leave(slot_at, row.backoff_until, at=max(slot_at, real), tolerance=SLOT_TOLERANCE):
         return max(slot_at - real, timedelta(0))
     pace = session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
     account = AccountDefinition.model_validate(session.get_one(Account, account_id).definition)
-    (slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=real, rate=account.calls_per_second)
+    earliest = max(real, pace.backoff_until or real)
+    (slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=earliest, rate=account.calls_per_second)
     lease = timing.permitted(loopback=account.loopback).lease
     moved = session.execute(
         update(Call)
@@ -71,11 +79,24 @@ def await_slot(session: Session, call_id: UUID, *, real: datetime, timing: Timin
     return None if moved is None else slot_at - real
 
 
-def prepare(session: Session, call_id: UUID, *, now: datetime, real: datetime, timing: Timing) -> Prepared | None:
-    """The intent: after the commit of this, and only then, the one request may be made.
+def _may_leave(slot_at: datetime, backoff_until: datetime | None, *, at: datetime, tolerance: timedelta) -> bool:
+    in_slot = slot_at <= at <= slot_at + tolerance
+    return in_slot and (backoff_until is None or backoff_until <= at)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A claimed call with everything that its intent depends on under lock, until the end of the transaction."""
+
+    locked: Locked
+    number: str
+
+
+def hold_still(session: Session, call_id: UUID, *, timing: Timing) -> Held | None:
+    """Lock what the intent depends on; None where the call is not to be placed (any more).
 
     Account, campaign and person are share-locked, so a freeze, a pause or a suppression waits for us or is seen by
-    us. Each claimed call is handed out a single time; None where a check failed, or somebody else has it.
+    us. We may wait for them too: read the clock after this, not before, or calling hours are judged by the past.
     """
     row = session.execute(
         select(Call.account_id, Call.campaign_id, Call.person_id, Call.prospect_id).where(Call.id == call_id)
@@ -88,27 +109,35 @@ def prepare(session: Session, call_id: UUID, *, now: datetime, real: datetime, t
         select(Person.number).where(Person.id == row.person_id).with_for_update(read=True)
     ).scalar_one()
     locked = lock(session, call_id, timing=timing)
-    if locked is None or locked.call.state != CallState.CLAIMED:
-        return None
+    return None if locked is None or locked.call.state != CallState.CLAIMED else Held(locked, number)
+
+
+def prepare(session: Session, held: Held, *, now: datetime, real: datetime) -> Prepared | None:
+    """The intent: after the commit of this, and only then, the one request may be made.
+
+    Each claimed call is handed out a single time. None where a check failed, or where its send slot is not now: it
+    passed during a wait, or somebody moved it. Then it stays claimed, and `await_slot` says when it may leave.
+    """
+    locked = held.locked
     prospect, call, campaign = locked.prospect, locked.call, locked.campaign
+    backoff_until = session.scalar(select(Pace.backoff_until).where(Pace.account_id == call.account_id))
+    if not _may_leave(call.slot_at, backoff_until, at=real, tolerance=LOCK_TOLERANCE):
+        return None
     decision = decide(gather(session, [prospect.id])[prospect.id], now)
     if isinstance(decision, Refused):
         move(locked, Evidence.WITHDRAWN, now=now, real=real, why=decision.why)
         set_state(prospect, decision.becomes, now=now, due_at=decision.retry_at, why=decision.why)
         return None
     move(locked, Evidence.INTENT, now=now, real=real)
-    prospect.calls += 1
-    call.counted = True
-    count(session, campaign.id, "call:made", prospect.id, 1)
     phone_number_id = session.execute(
         select(PhoneNumber.provider_id).where(PhoneNumber.id == call.phone_number_id)
     ).scalar_one()
     request = create_call(
-        call_id,
+        call.id,
         campaign=campaign.definition,
         account=campaign.account,
         phone_number_id=phone_number_id,
-        number=number,
+        number=held.number,
         extension=prospect.extension,
         name=prospect.name,
         variables=prospect.variables,
@@ -116,8 +145,8 @@ def prepare(session: Session, call_id: UUID, *, now: datetime, real: datetime, t
     )
     return Prepared(
         request=request,
-        account_id=row.account_id,
-        campaign_id=row.campaign_id,
+        account_id=call.account_id,
+        campaign_id=call.campaign_id,
         account=campaign.account,
         send_budget=locked.timing.send_budget,
     )
@@ -136,24 +165,9 @@ def record_accepted(
     call = locked.call
     if not _store_answer(session, call, "accepted", answer.body, answer.provider_id, now=now):
         return
-    evidence = Evidence.QUEUED
-    if call.provider_id is None:
-        call.provider_id = answer.provider_id
-    elif call.provider_id != answer.provider_id:
-        evidence = Evidence.CONFLICT
+    known = answer.provider_id is None or know(session, call, answer.provider_id, real=real)
     call.blocked = answer.limits is not None and answer.limits.blocked
-    move(locked, evidence, now=now, real=real)
-    # A report that came before we knew whose it was waits in the dead letter: it can be applied now.
-    session.execute(
-        update(Event)
-        .where(
-            Event.account_id == call.account_id,
-            Event.provider_id == answer.provider_id,
-            Event.applied_at.is_(None),
-            Event.retry_at.is_(None),
-        )
-        .values(retry_at=real)
-    )
+    move(locked, Evidence.QUEUED if known else Evidence.CONFLICT, now=now, real=real)
 
 
 def record_failure(

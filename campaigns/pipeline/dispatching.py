@@ -22,6 +22,9 @@ from campaigns.rules.pacing import Demand, free_lines, share, slots_within, stam
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 
+LARGEST_LOT = 500  # due people looked at by one query: a few megabytes of facts
+LOOKED_AT_MOST = 2_000  # due people to a claim, over all campaigns: about a second; the next tick goes on
+
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
@@ -48,10 +51,10 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
     account = session.get_one(Account, account_id, populate_existing=True)
     definition = AccountDefinition.model_validate(account.definition)
     timing = timing.permitted(loopback=definition.loopback)
+    if pace.backoff_until is not None and pace.backoff_until > real:
+        return []
     offered = _offer_again(session, account_id, pace, definition, real=real, timing=timing)
     if account.frozen_at is not None or account.stop_reason is not None:
-        return offered
-    if pace.backoff_until is not None and pace.backoff_until > real:
         return offered
     held = _lines_held(session, account_id, now=now)
     free = min(
@@ -66,6 +69,7 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
         select(Campaign.id).where(Campaign.account_id == account_id, Campaign.state == CampaignState.RUNNING)
     ).all()
     hungry = about_campaigns(session, running)
+    patience = dict.fromkeys(hungry, LOOKED_AT_MOST // max(1, len(hungry)))
     while free > 0 and hungry:
         shares = share(
             free,
@@ -80,7 +84,11 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
             ],
         )
         for campaign_id, lines in sorted(shares.items()):
-            claims, looked_at = _claim(session, hungry[campaign_id], lines, now=now) if lines else ([], 0)
+            claims: list[_Claim] = []
+            more = False
+            if lines:
+                claims, more, looked_at = _claim(session, hungry[campaign_id], lines, patience[campaign_id], now=now)
+                patience[campaign_id] -= looked_at
             slots, pace.next_slot = stamp(
                 len(claims), next_slot=pace.next_slot, now=real, rate=definition.calls_per_second
             )
@@ -88,7 +96,7 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
             offered += [claim.call_id for claim in claims]
             held[campaign_id] = held.get(campaign_id, 0) + len(claims)
             free -= len(claims)
-            if looked_at < lines or lines == 0:
+            if not more or patience[campaign_id] <= 0:
                 del hungry[campaign_id]  # nobody else of it is due, or its cap is reached: its share goes to the others
     return offered
 
@@ -131,28 +139,48 @@ def _offer_again(
     return list(lost)
 
 
-def _claim(session: Session, campaign: CampaignFacts, lines: int, *, now: datetime) -> tuple[list[_Claim], int]:
-    """Up to `lines` claims, and how many due prospects were looked at for them.
+def _claim(
+    session: Session, campaign: CampaignFacts, lines: int, patience: int, *, now: datetime
+) -> tuple[list[_Claim], bool, int]:
+    """Up to `lines` claims, whether more people may be due, and how many were looked at: `patience` or little more.
 
-    Those who may not be called after all get their new due time or their hold on the way.
+    Those who may not be called after all get their new due time or their hold on the way. There may be a whole list
+    of them in front of one who may, so the lots grow as long as they do not fill the lines.
     """
+    claims: list[_Claim] = []
+    looked_at, lot = 0, lines
+    while True:
+        won, found = _claim_lot(session, campaign, lot, lines - len(claims), now=now)
+        claims += won
+        looked_at += found
+        if found < lot or len(claims) == lines or looked_at >= patience:
+            return claims, found == lot, looked_at
+        lot = max(lines - len(claims), min(lot * 2, LARGEST_LOT, patience - looked_at))
+
+
+def _claim_lot(
+    session: Session, campaign: CampaignFacts, lot: int, lines: int, *, now: datetime
+) -> tuple[list[_Claim], int]:
+    """Up to `lines` claims among the next `lot` due people, and how many these are."""
     due = session.scalars(
         select(Prospect)
         .where(Prospect.campaign_id == campaign.id, Prospect.state == ProspectState.WAITING, Prospect.due_at <= now)
         .order_by(Prospect.priority.desc(), Prospect.due_at)
-        .limit(lines)
+        .limit(lot)
         .with_for_update(skip_locked=True, key_share=True)
     ).all()
     facts = gather(session, [prospect.id for prospect in due])
     numbers = _numbers(session, campaign)
-    claims = []
+    claims: list[_Claim] = []
     for prospect in due:
         match decide(facts[prospect.id], now):
             case Refused() as refusal:
                 set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
-            case Allowed():
+            case Allowed() if len(claims) < lines:
                 number_id = numbers[(prospect.id + prospect.calls) % len(numbers)]
                 claims.append(_Claim(uuid4(), prospect.id, prospect.person_id, number_id))
+            case Allowed():
+                pass  # due again as soon as a line is free
     session.flush()
     return _insert(session, campaign, claims, {prospect.id: prospect for prospect in due}, now=now), len(due)
 

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from campaigns.ledger import lock, move
+from campaigns.ledger import guard_id, heard, know, lock, move
 from campaigns.models import Account, Call, Event
-from campaigns.rules.call_state import CallState, Effect, Evidence
+from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.call_status import CallStatus
 from campaigns.rules.outcome import Ending
 from campaigns.rules.timing import Timing
@@ -82,6 +82,9 @@ def apply(session: Session, event_id: int, *, now: datetime, real: datetime, tim
         return None
     message = _read(stored.learned, stored.body, now=now)
     call_id = _find_call(session, stored.account_id, message)
+    if call_id is None and message.provider_id is not None:
+        guard_id(session, stored.account_id, message.provider_id)
+        call_id = _find_call(session, stored.account_id, message)  # its id may have been stored since we looked
     locked = lock(session, call_id, timing=timing) if call_id is not None else None
     event = session.get_one(Event, event_id, with_for_update={"key_share": True}, populate_existing=True)
     if event.applied_at is not None:
@@ -94,25 +97,24 @@ def apply(session: Session, event_id: int, *, now: datetime, real: datetime, tim
         return None
     call = locked.call
     evidence = _EVIDENCE.get(message.status) if message.status is not None else None
-    if message.provider_id is not None:
-        if call.provider_id is None:
-            call.provider_id = message.provider_id
-        elif call.provider_id != message.provider_id:
-            evidence = Evidence.CONFLICT
+    if message.provider_id is not None and not know(session, call, message.provider_id, real=real):
+        evidence = Evidence.CONFLICT
     effect = "noted"
     freed = False
     if evidence is not None:
         verdict = move(locked, evidence, now=now, real=real)
         effect = verdict.effect if verdict.effect is not Effect.MOVE else f"move to {verdict.state}"
         freed = verdict.effect is Effect.MOVE and verdict.state is CallState.ENDED
-    if message.status is CallStatus.IN_PROGRESS and call.started_at is None:
+    elif message.kind is MessageKind.HANG:
+        heard(locked, real=real)
+    elif message.kind is MessageKind.DELETED and call.state in LIVE | {CallState.UNKNOWN}:
+        call.check_at = real  # erased at the provider before it was over: ask
+    if evidence is Evidence.IN_PROGRESS and call.started_at is None:
         call.started_at = message.occurred_at
     event.call_id = call.id
     event.applied_at = now
     event.retry_at = None
     event.effect = str(effect)
-    if message.kind is MessageKind.DELETED and evidence is None:
-        call.check_at = real  # erased at the provider before it was over: ask
     if message.ending is None or evidence is Evidence.CONFLICT:
         return None
     return Applied(call.id, call.account_id, message.ending, event.learned, freed=freed)

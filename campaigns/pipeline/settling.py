@@ -91,7 +91,8 @@ def _follows(locked: Locked, outcome: OutcomeClass, *, now: datetime) -> Again |
         attempts=locked.prospect.attempts,
         calls=locked.prospect.calls,
         plan=locked.campaign.definition.retry,
-        ended_at=locked.call.ended_at or now,
+        # The provider's clock may be wrong: a call ended after its intent, and not in the future.
+        ended_at=max(locked.call.intent_at or now, min(locked.call.ended_at or now, now)),
         capacity_wait=locked.timing.capacity_wait,
     )
 
@@ -106,8 +107,8 @@ def _revise(
     count(session, call.campaign_id, f"outcome:{before}", prospect.id, -1)
     count(session, call.campaign_id, f"outcome:{found}", prospect.id, 1)
     prospect.attempts += _counts(found, definition) - _counts(before, definition)
-    if prospect.state is not ProspectState.WAITING:
-        return
+    if prospect.state not in {ProspectState.WAITING, ProspectState.HELD}:
+        return  # final; or in the next call already, whose intent or whose end finds this outcome among the facts
     match _follows(locked, found, now=now):
         case Done(state, reason):
             set_state(prospect, state, now=now, why=reason)

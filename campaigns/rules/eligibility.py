@@ -24,6 +24,7 @@ class Reason(StrEnum):
     NOT_STARTED = "campaign_not_started"
     CAMPAIGN_OVER = "campaign_over"
     SUPPRESSED = "suppressed"
+    CONCLUDED = "already_concluded"
     UNKNOWN_ZONE = "unknown_zone"
     NO_RULE = "no_rule"
     NO_CONSENT = "no_consent"
@@ -56,6 +57,8 @@ class Facts:
     calls: int
     max_calls: int
     not_before: datetime | None = None
+    concluded: ProspectState | None = None
+    """The final state that an earlier call brought, if its report came too late to say so at once."""
     person_in_call: bool = False
     """Whether another call than the one being decided holds the person."""
 
@@ -131,6 +134,12 @@ def _suppression(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001
     return None
 
 
+def _conclusion(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 - one signature for every check
+    if facts.concluded is not None:
+        return Refused(Reason.CONCLUDED, "the report of an earlier call settled it", facts.concluded)
+    return None
+
+
 def _permission(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 - one signature for every check
     if facts.rule_refusal is not None:
         return Refused(Reason.NO_RULE, facts.rule_refusal, ProspectState.HELD)
@@ -185,6 +194,7 @@ _CHECKS: tuple[Callable[[Facts, datetime], Refused | None], ...] = (
     _campaign,
     _running,
     _suppression,
+    _conclusion,
     _permission,
     _place,
     _budget,

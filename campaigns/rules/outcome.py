@@ -28,6 +28,8 @@ class OutcomeClass(StrEnum):
     UNKNOWN = "unknown"
 
 
+LONGEST_CALL = timedelta(days=7)  # ten times what any provider permits: beyond it a clock is wrong, not a call long
+
 TECHNICAL = frozenset(
     {
         OutcomeClass.TRANSPORT_ERROR,
@@ -68,7 +70,8 @@ class Ending:
 
     @property
     def duration(self) -> timedelta | None:
-        """From start to end of the conversation, where both are known."""
+        """From start to end of the conversation, where both are known and make sense together."""
         if self.started_at is None or self.ended_at is None:
             return None
-        return max(self.ended_at - self.started_at, timedelta(0))
+        lasted = self.ended_at - self.started_at
+        return lasted if timedelta(0) <= lasted <= LONGEST_CALL else None

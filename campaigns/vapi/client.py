@@ -59,12 +59,18 @@ class HangUp:
 
 
 class Client:
-    """One account's connection. Safe to share between threads; use as a context manager."""
+    """One account's connection. Safe to share between threads; use as a context manager.
+
+    Raises `SetupError` for a key that no request can carry.
+    """
 
     def __init__(self, base_url: str, key: str, *, control_hosts: Sequence[str] = ("vapi.ai",)) -> None:
         if not re.fullmatch("[!-~]+", key):
             # Said here: the HTTP library would quote it.
-            raise SetupError("the key holds a space, a line break or a letter that no key has: set it anew")
+            raise SetupError(
+                "the key holds a space, a line break or a letter that no key has: correct the variable that the "
+                "account names as key_env"
+            )
         self._base_url = base_url
         self._key = key
         self._control_hosts = tuple(control_hosts)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from campaigns import ledger
 from campaigns.errors import UnknownName
 from campaigns.models import Campaign, Event, Outcome, Suppression
-from campaigns.pipeline import reporting, scheduling
+from campaigns.pipeline import halting, reporting, scheduling
 from campaigns.rules.call_state import HOLDS_LINE, CallState
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.prospect_state import FINAL, ProspectState
@@ -142,7 +142,7 @@ def test_all_is_well_until_it_is_not(session: Session, campaign: Campaign, now: 
     session.add(Event(**dead, dedupe_key="dead", received_at=now))
     session.add(Event(**dead, dedupe_key="due", received_at=now, retry_at=now))
     session.add(Event(**dead, dedupe_key="applied", received_at=now, applied_at=now))
-    scheduling.stop_account(session, campaign.account_id, "the key is refused", now=now)
+    halting.stop_account(session, campaign.account_id, "the key is refused", now=now)
     scheduling.set_frozen(session, frozen=True, who="test", now=now, why=None)
     session.flush()
     troubles = reporting.troubles(session)

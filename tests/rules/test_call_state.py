@@ -37,8 +37,11 @@ def test_every_pair_has_an_answer_and_a_stillness_has_its_reason(state: CallStat
     if verdict.effect is Effect.MOVE:
         assert verdict.state is not state
     else:
-        assert verdict.state is state
         assert verdict.why
+    if verdict.effect is Effect.IGNORE:
+        assert verdict.state is state
+    if verdict.effect is Effect.INCIDENT:
+        assert verdict.state in {state, CallState.REVIEW}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,7 @@ def test_every_pair_has_an_answer_and_a_stillness_has_its_reason(state: CallStat
         (CallState.IN_PROGRESS, Evidence.FORWARDING, CallState.FORWARDING),
         (CallState.FORWARDING, Evidence.ENDED, CallState.ENDED),
         (CallState.RINGING, Evidence.CONFLICT, CallState.REVIEW),
+        (CallState.RINGING, Evidence.NO_TRACE, CallState.REVIEW),
     ],
 )
 def test_the_ledger_moves_as_designed(state: CallState, evidence: Evidence, after: CallState) -> None:
@@ -83,8 +87,19 @@ def test_a_call_of_one_that_was_not_placed_is_an_incident(evidence: Evidence) ->
 
 @pytest.mark.parametrize("state", sorted(LIVE))
 def test_a_live_call_is_not_undone_by_what_we_failed_to_hear(state: CallState) -> None:
-    for evidence in (Evidence.UNCLEAR, Evidence.WITHDRAWN, Evidence.NO_TRACE, Evidence.INTENT):
+    for evidence in (Evidence.UNCLEAR, Evidence.WITHDRAWN, Evidence.INTENT):
         assert judge(state, evidence).state is state
+
+
+@given(evidence=st.lists(EVIDENCE))
+def test_a_call_that_two_provider_calls_claim_stays_in_review(evidence: list[Evidence]) -> None:
+    for piece in evidence:
+        assert judge(CallState.REVIEW, piece, disputed=True).state is CallState.REVIEW
+
+
+@pytest.mark.parametrize("state", CallState)
+def test_a_second_provider_call_is_an_incident_in_every_state(state: CallState) -> None:
+    assert judge(state, Evidence.CONFLICT).effect is Effect.INCIDENT
 
 
 def test_any_order_and_repetition_with_an_ending_ends_the_call() -> None:

@@ -59,6 +59,7 @@ def test_with_nothing_against_it_a_call_is_allowed() -> None:
         ({"starts_at": NOON + timedelta(hours=1)}, Reason.OUTSIDE_WINDOW, ProspectState.WAITING),
         ({"ends_at": NOON}, Reason.CAMPAIGN_OVER, ProspectState.EXPIRED),
         ({"suppressed": True}, Reason.SUPPRESSED, ProspectState.SUPPRESSED),
+        ({"concluded": ProspectState.COMPLETED}, Reason.CONCLUDED, ProspectState.COMPLETED),
         ({"rule_refusal": "unlisted country"}, Reason.NO_RULE, ProspectState.HELD),
         ({"consented": False}, Reason.NO_CONSENT, ProspectState.HELD),
         ({"zones_known": False}, Reason.UNKNOWN_ZONE, ProspectState.HELD),

@@ -1,0 +1,91 @@
+"""What the provider says about a call in a test, and what becomes of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from campaigns import ledger
+from campaigns.models import Call, Campaign, Prospect
+from campaigns.pipeline import ingesting, reporting, settling
+from campaigns.rules.call_state import CallState
+from campaigns.rules.prospect_state import ProspectState
+from campaigns.rules.timing import Timing
+from campaigns.vapi.events import read_message
+from tests import factories
+
+REAL = factories.REAL
+TIMING = Timing()
+
+
+PROVIDER_ID = "019a9046-121e-766d-bd1f-84f3ccc309c1"
+
+
+def in_call(session: Session, now: datetime, **changes: Any) -> Call:
+    campaign = factories.campaign(session, now, **changes)
+    return factories.call(session, factories.prospect(session, campaign, now), now, state=CallState.PLACING)
+
+
+def status(call: Call, word: str, at: datetime, **more: Any) -> dict[str, Any]:
+    return {
+        "message": {
+            "type": "status-update",
+            "status": word,
+            "timestamp": at.timestamp() * 1000,
+            "call": {"id": PROVIDER_ID, "name": str(call.id)},
+            **more,
+        }
+    }
+
+
+def ended(call: Call, reason: str, at: datetime) -> dict[str, Any]:
+    return status(call, "ended", at, endedReason=reason)
+
+
+def report(call: Call, reason: str, at: datetime, **more: Any) -> dict[str, Any]:
+    return {
+        "message": {
+            "type": "end-of-call-report",
+            "endedReason": reason,
+            "timestamp": (at + timedelta(seconds=4)).timestamp() * 1000,
+            "startedAt": (at - timedelta(seconds=30)).isoformat(),
+            "endedAt": at.isoformat(),
+            "cost": 0.05,
+            "artifact": {"messages": [{"role": "user", "message": "yes"}], "transcript": "User: yes"},
+            "analysis": {"summary": "agreed", "structuredData": {"interested": True}},
+            "call": {"id": PROVIDER_ID, "name": str(call.id)},
+            **more,
+        }
+    }
+
+
+def tell(session: Session, call: Call, body: dict[str, Any], now: datetime) -> ProspectState | None:
+    """What a webhook does: store, apply, settle."""
+    message = read_message(json.dumps(body).encode())
+    event_id, _ = ingesting.store(session, call.account_id, message, learned="pushed", now=now, real=REAL)
+    if event_id is None:
+        return None
+    applied = ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING)
+    session.flush()
+    if applied is None:
+        return None
+    found = settling.settle(session, applied.call_id, applied.ending, learned="pushed", now=now, timing=TIMING)
+    session.flush()
+    return found
+
+
+def person(session: Session, call: Call) -> Prospect:
+    return session.get_one(Prospect, call.prospect_id)
+
+
+def figures(session: Session, call: Call) -> dict[str, int]:
+    ledger.write_tallies(session)
+    progress = reporting.progress(session, session.get_one(Campaign, call.campaign_id))
+    return (
+        {f"prospect:{state}": number for state, number in progress.prospects.items()}
+        | {f"outcome:{outcome}": number for outcome, number in progress.outcomes.items()}
+        | ({"call:made": progress.calls} if progress.calls else {})
+    )
