@@ -38,6 +38,7 @@ ASSISTANT: dict[str, Any] = {
         }
     },
 }
+SQUAD = {"name": "front desk", "members": [{"assistant": ASSISTANT}, {"assistantId": "a-colleague"}]}
 WITH_ASSISTANT = {"assistant_id": None, "assistant": ASSISTANT}
 
 SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -47,6 +48,27 @@ SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "an assistant sent along": (WITH_ASSISTANT, HEARD),
     "an assistant sent along, asked about": (WITH_ASSISTANT, {}),
     "variables of the campaign": ({"variables": {"clinic": "Larkspur", "year_built": "1999"}}, HEARD),
+    "a saved version": ({"assistant_version": "v3"}, HEARD),
+    "a saved squad": ({"assistant_id": None, "squad_id": "a-squad"}, HEARD),
+    "a saved squad, asked about": ({"assistant_id": None, "squad_id": "a-squad"}, {}),
+    "a squad sent along": ({"assistant_id": None, "squad": SQUAD}, HEARD),
+    "voicemail off": ({"voicemail": {"provider": "off"}}, HEARD),
+    "voicemail by the provider": (
+        {
+            "voicemail": {
+                "provider": "vapi",
+                "type": "audio",
+                "beep_max_await": "20s",
+                "backoff": {"start_at": "2s", "frequency": "3s", "max_retries": 4},
+                "message": "Please call us back.",
+            }
+        },
+        HEARD,
+    ),
+    "voicemail by Google": ({"voicemail": {"provider": "google"}}, HEARD),
+    "voicemail by OpenAI": ({"voicemail": {"provider": "openai"}}, HEARD),
+    "voicemail by the carrier": ({"voicemail": {"provider": "twilio"}}, HEARD),
+    "voicemail of a squad": ({"assistant_id": None, "squad_id": "a-squad", "voicemail": {"provider": "vapi"}}, HEARD),
     "the shortest call": ({"max_duration": "10s"}, HEARD),
     "the longest call": ({"max_duration": "12h"}, HEARD),
 }
