@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from campaigns.simulator.scenario import SimulatorError, load_scenario
+from campaigns.simulator.mistakes import SimulatorError
+from campaigns.simulator.scenario import load_scenario
 from campaigns.simulator.server import DEFAULT_HOST, DEFAULT_PORT, read_clock, serve
 
 

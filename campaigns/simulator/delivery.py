@@ -14,12 +14,15 @@ from typing import Any
 import httpx
 
 from campaigns.simulator.calls import Call
-from campaigns.simulator.chance import dice
+from campaigns.simulator.chance import between, dice
 from campaigns.simulator.clock import epoch_ms, real_now
+from campaigns.simulator.fate import fault_of_letter
+from campaigns.simulator.faults import LetterFault
 from campaigns.simulator.scenario import Scenario
 
 AT_ONCE = 64  # a receiver of one process does not gain from more, and a hanging one must not pile up sockets
 PATIENCE = 20  # seconds: Vapi's default for timeoutSeconds
+REPORT = "end-of-call-report"
 KEEP_IDLE = 2  # seconds; shorter than the 5 that common servers keep, so that none is lost on a closing connection
 
 
@@ -33,6 +36,7 @@ class _Letter:
     secret: str | None
     patience: float
     plan: Mapping[str, Any]
+    doubled: bool
 
     def signed(self) -> dict[str, str]:
         """The headers of one attempt. The timestamp is real time, as a receiver's replay window is."""
@@ -66,16 +70,17 @@ class Delivery:
         return call.server is not None and kind in call.server_messages
 
     def send(self, call: Call, message: Mapping[str, Any], scenario: Scenario) -> None:
-        """Put one message on its way and return at once. Lost and doubled ones are drawn here."""
+        """Put one message on its way and return at once, unless a fault that is scripted or drawn here keeps it."""
         server = call.server
         if server is None:
             return
-        content = message["message"]
-        rng = dice(scenario.seed, call.number, call.nth, "webhook", content["type"], content.get("status"))
-        lost, doubled = rng.random() < scenario.webhooks.lost, rng.random() < scenario.webhooks.doubled
         self.counts["messages"] += 1
-        if lost:
-            self.counts["lost"] += 1
+        kind, label = message["message"]["type"], message["message"].get("status") or message["message"]["type"]
+        fault = fault_of_letter(scenario, call.number, call.nth, label)
+        if fault is not LetterFault.NONE and fault is not LetterFault.EARLY:
+            self.counts[fault.value] += 1
+        if fault is LetterFault.LOST:
+            self._release(call)
             return
         letter = _Letter(
             url=server["url"],
@@ -84,10 +89,41 @@ class Delivery:
             secret=scenario.credentials.get(server.get("credentialId") or ""),
             patience=float(server.get("timeoutSeconds") or PATIENCE),
             plan=server.get("backoffPlan") or {},
+            doubled=fault is LetterFault.DOUBLED,
         )
+        if fault is LetterFault.LATE:
+            if kind == REPORT:
+                rng = dice(scenario.seed, call.number, call.nth, "late")
+                self._start(self._deliver_later(letter, between(rng, scenario.webhooks.late_seconds)))
+            else:
+                call.late.append(letter)
+            return
+        if fault is LetterFault.REORDERED and call.held is None and kind != REPORT:
+            call.held = letter
+            return
+        self._queue(call, letter)
+        if fault is LetterFault.EARLY:
+            call.early = call.last_sent
+        self._release(call)
+
+    def finish(self, call: Call) -> None:
+        """Send what was kept back until the call's life is over."""
+        self._release(call)
+        for letter in call.late:
+            self._queue(call, letter)
+        call.late.clear()
+
+    def _release(self, call: Call) -> None:
+        """Send the message that was to be overtaken."""
+        if call.held is not None:
+            self._queue(call, call.held)
+            call.held = None
+
+    def _queue(self, call: Call, letter: _Letter) -> None:
+        """Send a letter once the first attempt of the call's previous one has been made."""
         previous, done = call.last_sent, asyncio.get_running_loop().create_future()
         call.last_sent = done
-        self._start(self._deliver(letter, previous, done, doubled=doubled))
+        self._start(self._deliver(letter, previous, done))
 
     async def close(self) -> None:
         """Stop sending."""
@@ -102,7 +138,7 @@ class Delivery:
         task.add_done_callback(self._running.discard)
 
     async def _deliver(
-        self, letter: _Letter, previous: asyncio.Future[None] | None, done: asyncio.Future[None], *, doubled: bool
+        self, letter: _Letter, previous: asyncio.Future[None] | None, done: asyncio.Future[None]
     ) -> None:
         try:
             if previous is not None:
@@ -110,8 +146,14 @@ class Delivery:
             settled = await self._attempt(letter)
         finally:
             done.set_result(None)
-        if doubled:
-            self.counts["doubled"] += 1
+        await self._repeat(letter, settled=settled)
+
+    async def _deliver_later(self, letter: _Letter, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._repeat(letter, settled=await self._attempt(letter))
+
+    async def _repeat(self, letter: _Letter, *, settled: bool) -> None:
+        if letter.doubled:
             await self._attempt(letter)
         for attempt in range(int(letter.plan.get("maxRetries", 0))):
             if settled:

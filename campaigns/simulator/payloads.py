@@ -18,6 +18,7 @@ _ECHOED = [
     "assistantOverrides",
     "squadId",
     "squad",
+    "squadVersion",
     "squadOverrides",
     "phoneNumberId",
     "customer",
@@ -48,6 +49,8 @@ def accepted(call: Call, scenario: Scenario, *, remaining: int) -> dict[str, Any
 def status_update(call: Call, scenario: Scenario) -> dict[str, Any]:
     """The message that a call's status changed."""
     fields: dict[str, Any] = {"status": call.status}
+    if call.status == "forwarding" and call.destination is not None:
+        fields["destination"] = call.destination
     if call.status == "ended":
         fields["endedReason"] = call.ended_reason
         if call.answered is not None:
@@ -80,9 +83,9 @@ def end_of_call_report(call: Call, scenario: Scenario) -> dict[str, Any]:
     return _message("end-of-call-report", call, scenario, fields, about)
 
 
-def assistant(assistant_id: str, fields: Mapping[str, Any], scenario: Scenario, since: datetime) -> dict[str, Any]:
-    """A saved assistant."""
-    return _resource(assistant_id, scenario, since) | dict(fields)
+def saved(resource_id: str, fields: Mapping[str, Any], scenario: Scenario, since: datetime) -> dict[str, Any]:
+    """A saved assistant or squad."""
+    return _resource(resource_id, scenario, since) | dict(fields)
 
 
 def phone_number(number_id: str, scenario: Scenario, since: datetime) -> dict[str, Any]:
@@ -123,6 +126,8 @@ def _bare_call(call: Call, scenario: Scenario) -> dict[str, Any]:
         fields["startedAt"] = iso(call.answered.simulated)
     if call.ended is not None:
         fields |= {"endedAt": iso(call.ended.simulated), "endedReason": call.ended_reason}
+    if call.destination is not None:
+        fields["destination"] = call.destination
     if call.ended_message is not None:
         fields["endedMessage"] = call.ended_message
     return fields
@@ -155,7 +160,12 @@ def _artifact(call: Call, story: Story) -> dict[str, Any]:
         },
         "presignedMonoUrl": f"{stem}-mono.wav?signature=simulated",
         "presignedUrlsExpiresAt": iso(call.updated + timedelta(hours=1)),
-        "variableValues": dict(call.overrides.get("variableValues") or {}),
+        "variableValues": call.variables,
+        **(
+            {"structuredOutputs": story.structured_outputs, "structuredOutputsLastUpdatedAt": iso(call.updated)}
+            if story.structured_outputs
+            else {}
+        ),
     }
 
 

@@ -27,7 +27,10 @@ def test_the_ledger_counts_what_a_caller_must_never_do(start: Any) -> None:
     assert [entry["name"] for entry in ledger["calls"]] == ["first", "second", "second"]
     assert ledger["calls"][0]["metadata"] == {"attempt": 1}
     assert ledger["calls"][0]["number"] == one
-    assert own.client.get("/simulator/ledger?calls=false").json() == {"totals": totals, "calls": []}
+    brief = own.client.get("/simulator/ledger?calls=false").json()
+    assert brief["calls"] == []
+    assert brief["totals"].keys() == totals.keys()
+    assert brief["totals"]["accepted"] == 3
 
 
 def test_calls_to_one_number_after_another_do_not_overlap(start: Any) -> None:
@@ -57,9 +60,9 @@ def test_an_entry_tells_when_everything_happened(simulator: Any) -> None:
     ("changes", "message"),
     [
         ({"concurency": 1}, "concurency: no such key; allowed here: seed, key"),
-        ({"post_faults": {"lost": 1}}, "post_faults.lost: no such key; allowed here: accept_then_500"),
-        ({"webhooks": {"lost": 2}}, "webhooks.lost: Input should be less than or equal to 1"),
-        ({"over_concurrency": "no"}, "over_concurrency: Input should be 'blocked', 'reject' or 'ended'"),
+        ({"post_faults": {"lost": 1}}, "post_faults: no such key lost; allowed here: accept_then_500"),
+        ({"webhooks": {"lost": 2}}, "webhooks.lost: must be 1 or less"),
+        ({"over_concurrency": "no"}, "over_concurrency: must be one of: blocked, reject, ended"),
         ({"outcomes": {"busy": 0}}, "outcomes: at least one weight must be above 0"),
         ({"durations": {"talk": [5, 1]}}, "durations.talk: must be two numbers of seconds"),
         (
