@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import h11
 
 from campaigns.simulator.calls import Call
 from campaigns.simulator.chance import between, dice
@@ -19,11 +19,11 @@ from campaigns.simulator.clock import epoch_ms, real_now
 from campaigns.simulator.fate import fault_of_letter
 from campaigns.simulator.faults import LetterFault
 from campaigns.simulator.scenario import Scenario
+from campaigns.simulator.sending import BrokenOff, Sender
 
 AT_ONCE = 64  # a receiver of one process does not gain from more, and a hanging one must not pile up sockets
 PATIENCE = 20  # seconds: Vapi's default for timeoutSeconds
 REPORT = "end-of-call-report"
-KEEP_IDLE = 2  # seconds; shorter than the 5 that common servers keep, so that none is lost on a closing connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,7 @@ class Delivery:
         self.counts: Counter[str] = Counter()
         self._running: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(AT_ONCE)
-        limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE, keepalive_expiry=KEEP_IDLE)
-        # The transport without its client: no cookies, redirects or proxies, and half the work per message.
-        self._network = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        self._sender = Sender()
 
     def wanted(self, call: Call, kind: str) -> bool:
         """Whether the call has a server that asked for messages of this kind."""
@@ -130,7 +128,7 @@ class Delivery:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        await self._network.aclose()
+        self._sender.close()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -170,8 +168,8 @@ class Delivery:
             self.counts["attempts"] += 1
             try:
                 async with asyncio.timeout(letter.patience):
-                    status = await self._post(letter)
-            except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # OSError: TimeoutError is one
+                    status = await self._sender.post(letter.url, letter.signed(), letter.body)
+            except (OSError, ValueError, BrokenOff, h11.ProtocolError) as error:  # OSError: TimeoutError is one
                 self.counts[f"failed: {type(error).__name__}"] += 1
                 return False
         self.counts[f"answered {status}"] += 1
@@ -182,12 +180,3 @@ class Delivery:
             self.counts["given_up"] += 1
             return True
         return False
-
-    async def _post(self, letter: _Letter) -> int:
-        request = httpx.Request("POST", letter.url, headers=letter.signed(), content=letter.body)
-        response = await self._network.handle_async_request(request)
-        try:
-            await response.aread()
-        finally:
-            await response.aclose()
-        return response.status_code

@@ -73,6 +73,7 @@ class Exchange:
         self._on_lines: dict[str, Call] = {}
         self._waiting: dict[str, Call] = {}
         self._open_to: dict[str, dict[str, Call]] = {}
+        self._phone_numbers: dict[str, Mapping[str, Any]] = {}
         self._named: Counter[str] = Counter()
         self._made: Counter[tuple[str, date]] = Counter()
         self._calls_to: Counter[str] = Counter()
@@ -86,6 +87,7 @@ class Exchange:
     def change(self, changes: Mapping[str, Any]) -> None:
         """Take new settings for what happens from now on. Wrong ones change nothing and raise SimulatorError."""
         self.scenario = self.scenario.changed(changes)
+        self._phone_numbers.clear()
         self._start_waiting()
 
     def exists(self, kind: str, wanted: str) -> bool:
@@ -211,7 +213,7 @@ class Exchange:
             accepted=now,
             updated=now.simulated,
             assistant=assistant_of(body, self.scenario),
-            phone_number=PLAIN_PHONE_NUMBER | self.scenario.phone_numbers.get(body["phoneNumberId"], {}),
+            phone_number=self._phone_number(body["phoneNumberId"]),
             base_url=base_url,
             overlapped=tuple(earlier),
         )
@@ -231,6 +233,12 @@ class Exchange:
             # One that only ends for lack of a line rings nobody; counting it would make fates depend on timing.
             self._calls_to[number] += 1
         return call
+
+    def _phone_number(self, wanted: str) -> Mapping[str, Any]:
+        """One object for all calls from a number: a long rehearsal remembers many."""
+        if wanted not in self._phone_numbers:
+            self._phone_numbers[wanted] = PLAIN_PHONE_NUMBER | self.scenario.phone_numbers.get(wanted, {})
+        return self._phone_numbers[wanted]
 
     def _dial(self, call: Call, at: datetime) -> None:
         call.dialled = Moment(real_now(), at)

@@ -21,7 +21,7 @@ REASONS: dict[Outcome, dict[str, float]] = {
     Outcome.FAILED: {
         "twilio-failed-to-connect-call": 0.7,
         "twilio-reported-customer-misdialed": 0.15,
-        "sip-outbound-carrier-released-call": 0.15,
+        "call.in-progress.error-sip-outbound-call-failed-to-connect": 0.15,
     },
     Outcome.PIPELINE_ERROR: {
         "call.in-progress.error-providerfault-openai-503-server-overloaded-error": 0.6,

@@ -60,12 +60,12 @@ def status_update(call: Call, scenario: Scenario) -> dict[str, Any]:
                 "messagesOpenAIFormatted": story.openai_messages,
                 "transcript": "",
             }
-    return _message("status-update", call, scenario, fields, _bare_call(call, scenario))
+    return _message("status-update", call, fields, _bare_call(call, scenario))
 
 
 def hang(call: Call, scenario: Scenario) -> dict[str, Any]:
     """The message that the assistant stalls."""
-    return _message("hang", call, scenario, {}, _bare_call(call, scenario))
+    return _message("hang", call, {}, _bare_call(call, scenario))
 
 
 def end_of_call_report(call: Call, scenario: Scenario) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def end_of_call_report(call: Call, scenario: Scenario) -> dict[str, Any]:
         "artifact": _artifact(call, story),
         **{name: about[name] for name in ("startedAt", "endedAt") if name in about},
     }
-    return _message("end-of-call-report", call, scenario, fields, about)
+    return _message("end-of-call-report", call, fields, about)
 
 
 def saved(resource_id: str, fields: Mapping[str, Any], scenario: Scenario, since: datetime) -> dict[str, Any]:
@@ -169,9 +169,7 @@ def _artifact(call: Call, story: Story) -> dict[str, Any]:
     }
 
 
-def _message(
-    kind: str, call: Call, scenario: Scenario, fields: Mapping[str, Any], about: Mapping[str, Any]
-) -> dict[str, Any]:
+def _message(kind: str, call: Call, fields: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "message": {
             "type": kind,
@@ -180,6 +178,6 @@ def _message(
             "call": about,
             "assistant": call.assistant,
             "customer": call.body["customer"],
-            "phoneNumber": phone_number(call.body["phoneNumberId"], scenario, call.accepted.simulated),
+            "phoneNumber": {name: value for name, value in call.phone_number.items() if name != "status"},
         }
     }

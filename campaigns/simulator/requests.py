@@ -72,7 +72,12 @@ def check(body: object, scenario: Scenario, exists: Callable[[str, str], bool]) 
             raise Refusal(
                 HTTPStatus.BAD_REQUEST, f"Couldn't Get Credential. `{server['credentialId']}` Does Not Exist."
             )
-    return body
+    return _without_nulls(body) | {"customer": _without_nulls(body["customer"])}
+
+
+def _without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What is null counts as left out, and is not echoed."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _check_who_speaks(body: Mapping[str, Any], exists: Callable[[str, str], bool]) -> None:

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -276,6 +277,11 @@ class Scenario(_Table):
         """What may be shown: no key, no secrets."""
         shown: dict[str, Any] = self.model_dump(mode="json", exclude={"key", "credentials"})
         return {**shown, "credentials": sorted(self.credentials)}
+
+
+def example() -> str:
+    """A scenario file with every key explained."""
+    return (files(__package__) / "data" / "example.toml").read_text(encoding="utf-8")
 
 
 def load_scenario(path: Path | None, environment: Mapping[str, str]) -> Scenario:

@@ -55,7 +55,7 @@ def test_an_answered_call_has_a_conversation_an_analysis_and_costs(simulator: An
             {
                 "twilio-failed-to-connect-call",
                 "twilio-reported-customer-misdialed",
-                "sip-outbound-carrier-released-call",
+                "call.in-progress.error-sip-outbound-call-failed-to-connect",
             },
         ),
     ],
