@@ -16,6 +16,7 @@ from campaigns.simulator.server import DEFAULT_HOST, DEFAULT_PORT, read_clock, s
 
 
 def simulator(
+    *,
     scenario: Annotated[
         Path | None, typer.Option("--scenario", help="TOML file of the rehearsal; without it, a plain one.")
     ] = None,

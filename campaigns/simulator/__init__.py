@@ -6,7 +6,7 @@ What a request meets, in the order of the files:
     app         routes, and the faults of answers; `gate` is what every request meets first: outage, key, rate
     requests    is this body one that Vapi would take; `shapes` is what may be said, read from the published facts
     exchange    lines, the queue for them, and the life of every call; `calls` is what it remembers of one
-    fate        how a call goes: drawn from the seed, the number and how often it was called; `faults` is what can go wrong
+    fate        how a call goes: drawn from the seed, the number and how often it was called; `faults` names what fails
     control     what may be said to a live call
     conversation, answers    what was said, what was extracted, what it cost
     payloads    a call and its messages in Vapi's shape; `listing` is which of them `GET /call` shows

@@ -116,7 +116,8 @@ def _alternatives(rules: list[Mapping[str, Any]], value: object, at: str) -> Ite
         kind = next((kind for kind in _KINDS if value.get(kind) is not None), None)
         if not named and kind is not None:
             values = dict.fromkeys(word for rule in rules for word in _words(rule, kind))
-            if values:
+            named = [rule for rule in rules if not _words(rule, kind)]  # some leave open what they are called
+            if values and not named:
                 yield f"{at}.{kind} must be one of the following values: {', '.join(map(str, values))}"
                 return
         rules = named or rules
