@@ -43,7 +43,8 @@ def simulator(
     an outage - by share, by a script for one number, or at a time. `outbound simulator --example` explains every key.
     A value "env:NAME" of a key or secret is read from the environment or `.env`.
 
-    While it runs, on the same port: POST /simulator/settings takes the keys of a scenario as JSON, GET shows them;
+    While it runs, on the same port: POST /simulator/settings takes the keys of a scenario as JSON, GET shows them,
+    DELETE goes back to those of the start;
     GET /simulator/ledger tells what really happened (with ?calls=false the totals alone).
 
     Example: outbound simulator --port 8099 --origin 2026-03-02T09:00:00Z --speed 60

@@ -53,6 +53,7 @@ def create_app(exchange: Exchange) -> FastAPI:
         ("GET", "/simulator/ledger", doors.get_ledger),
         ("GET", "/simulator/settings", doors.get_settings),
         ("POST", "/simulator/settings", doors.post_settings),
+        ("DELETE", "/simulator/settings", doors.delete_settings),
     ]
     for method, path, handler in routes:
         app.add_api_route(path, handler, methods=[method], response_model=None)
@@ -144,6 +145,11 @@ class _Doors:
             self._exchange.change(changes)
         except SimulatorError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
+        return JSONResponse(self._exchange.scenario.public())
+
+    async def delete_settings(self, _: Request) -> Response:
+        """Go back to the settings that the process started with."""
+        self._exchange.reset()
         return JSONResponse(self._exchange.scenario.public())
 
     async def refused(self, _: Request, error: Exception) -> Response:

@@ -47,6 +47,7 @@ class Exchange:
 
     def __init__(self, scenario: Scenario, clock: Clock, delivery: Delivery, new_id: Callable[[], str]) -> None:
         self.scenario = scenario
+        self._started_with = scenario
         self.clock = clock
         self.delivery = delivery
         self.closing = asyncio.Event()
@@ -86,9 +87,11 @@ class Exchange:
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Take new settings for what happens from now on. Wrong ones change nothing and raise SimulatorError."""
-        self.scenario = self.scenario.changed(changes)
-        self._phone_numbers.clear()
-        self._start_waiting()
+        self._take(self.scenario.changed(changes))
+
+    def reset(self) -> None:
+        """Go back to the scenario that it started with."""
+        self._take(self._started_with)
 
     def exists(self, kind: str, wanted: str) -> bool:
         """Whether there is such an assistant, squad or phone number: listed, if any is, and not deleted since."""
@@ -175,6 +178,11 @@ class Exchange:
         for call in self.calls.values():
             if call.timer is not None:
                 call.timer.cancel()
+
+    def _take(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self._phone_numbers.clear()
+        self._start_waiting()
 
     def _next_moment(self, call: Call) -> datetime:
         """Now, but not before what was last said of the call."""

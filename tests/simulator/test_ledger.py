@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -31,6 +32,41 @@ def test_the_ledger_counts_what_a_caller_must_never_do(start: Any) -> None:
     assert brief["calls"] == []
     assert brief["totals"].keys() == totals.keys()
     assert brief["totals"]["accepted"] == 3
+
+
+def test_the_ledger_tells_of_each_of_our_ids_what_was_accepted_and_whom_it_overlapped(start: Any) -> None:
+    own = start()
+    own.set(durations={"dial": [9e5, 9e5]})
+    number = own.new_number()
+    first = own.place(number, name="n-1", customer={"externalId": "c-1"})
+    again = own.place(number, name="n-1", customer={"externalId": "c-1"})
+    own.place(name="n-2")
+    own.place(assistantOverrides={"metadata": {"callId": "c-3"}})
+    ledger = own.ledger()
+    about = ledger["references"]["c-1"]
+    assert about["accepted"] == len(about["at"]) == 2
+    assert about["calls"] == [first["id"], again["id"]]
+    assert about["overlapped"] == ["c-1"]
+    assert own.entry(again["id"])["overlapped"] == [{"id": first["id"], "reference": "c-1"}]
+    assert ledger["references"].keys() == {"c-1", "n-2", '{"callId": "c-3"}'}
+    assert ledger["totals"]["repeated_references"] == {"c-1": 2}
+
+
+def test_busy_line_seconds_count_lines_and_not_waiting(start: Any) -> None:
+    own = start("--speed", "1000")
+    own.set(concurrency=1, outcomes={"busy": 1})
+    for call in [own.place() for _ in range(3)]:
+        own.finished(call["id"])
+    ledger = own.ledger()
+    spent = sum((_at(call["ended"]) - _at(call["dialled"])).total_seconds() for call in ledger["calls"])
+    busy = ledger["totals"]["busy_line_seconds"]
+    assert busy["simulated"] == pytest.approx(spent, abs=0.01)
+    assert 0 < busy["real"] < busy["simulated"]
+    assert ledger["totals"]["max_concurrent_calls"] == 1
+
+
+def _at(moment: dict[str, str]) -> datetime:
+    return datetime.fromisoformat(moment["simulated"])
 
 
 def test_calls_to_one_number_after_another_do_not_overlap(start: Any) -> None:
