@@ -19,7 +19,7 @@ from campaigns.simulator.clock import epoch_ms, real_now
 from campaigns.simulator.fate import fault_of_letter
 from campaigns.simulator.faults import LetterFault
 from campaigns.simulator.scenario import Scenario
-from campaigns.simulator.sending import BrokenOff, Sender
+from campaigns.simulator.sending import Sender
 
 AT_ONCE = 64  # a receiver of one process does not gain from more, and a hanging one must not pile up sockets
 PATIENCE = 20  # seconds: Vapi's default for timeoutSeconds
@@ -169,7 +169,7 @@ class Delivery:
             try:
                 async with asyncio.timeout(letter.patience):
                     status = await self._sender.post(letter.url, letter.signed(), letter.body)
-            except (OSError, ValueError, BrokenOff, h11.ProtocolError) as error:  # OSError: TimeoutError is one
+            except (OSError, ValueError, h11.ProtocolError) as error:  # OSError: TimeoutError is one
                 self.counts[f"failed: {type(error).__name__}"] += 1
                 return False
         self.counts[f"answered {status}"] += 1

@@ -15,10 +15,6 @@ KEEP_IDLE = 2  # seconds; shorter than the 5 that common servers keep, so that n
 _AT_ONCE = 65536  # bytes read at a time: a whole answer, save for odd ones
 
 
-class BrokenOff(Exception):
-    """The other side closed the connection in the middle of its answer."""
-
-
 @dataclass(slots=True)
 class _Connection:
     reader: asyncio.StreamReader
@@ -37,7 +33,7 @@ class Sender:
         self._idle: dict[tuple[str, str], list[_Connection]] = {}
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
-        """The status of the answer. Raises OSError, BrokenOff, ValueError for a wrong URL, h11.ProtocolError."""
+        """The status of the answer. Raises OSError, ValueError for a wrong URL, h11.ProtocolError."""
         parts = urlsplit(url)
         connection = await self._connected(parts)
         keep = False
@@ -89,10 +85,7 @@ async def _exchanged(connection: _Connection, parts: SplitResult, headers: Mappi
     while True:
         event = protocol.next_event()
         if event is h11.NEED_DATA:
-            data = await connection.reader.read(_AT_ONCE)
-            if not data and protocol.their_state is not h11.SEND_BODY:
-                raise BrokenOff
-            protocol.receive_data(data)
+            protocol.receive_data(await connection.reader.read(_AT_ONCE))  # nothing is the end, which it judges
         elif isinstance(event, h11.Response):
             status = event.status_code
         elif isinstance(event, h11.EndOfMessage):

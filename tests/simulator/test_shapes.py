@@ -184,10 +184,13 @@ def test_squads_are_saved_looked_up_and_speak_with_every_override(start: Any, tm
     assert own.finished(call["id"])["artifact"]["messages"][1]["message"] == "Hello from Ava"
     analysed = {"structuredDataPlan": {"enabled": True, "schema": {"type": "object", "properties": {"x": STRING}}}}
     member = {"assistantId": "first", "assistantOverrides": {"analysisPlan": analysed}}
-    call = own.place(assistantId=None, squad={"members": [member]}, squadOverrides={"firstMessage": "Over"})
+    squad = {"members": [member], "membersOverrides": {"firstMessage": "Under", "voicemailMessage": "Members"}}
+    call = own.place(assistantId=None, squad=squad, squadOverrides={"firstMessage": "Over"})
     told = own.finished(call["id"])
     assert set(told["analysis"]["structuredData"]) == {"x"}
     assert told["artifact"]["messages"][1]["message"] == "Over"
+    call = own.place(assistantId=None, squad=squad)
+    assert own.finished(call["id"])["artifact"]["messages"][1]["message"] == "Under"
 
 
 STRING = {"type": "string"}
