@@ -15,7 +15,7 @@ from campaigns.errors import InvalidDefinition, UnknownName
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.definition import AccountDefinition, read_definition
 from campaigns.settings import secret
-from campaigns.web.webhook import strategies
+from campaigns.web.doors import strategies
 
 accounts = typer.Typer(no_args_is_help=True, help="The Vapi organisations that campaigns call through.")
 

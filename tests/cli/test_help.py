@@ -37,6 +37,7 @@ def test_the_nouns_and_verbs_are_all_there() -> None:
         *("accounts apply", "accounts list", "accounts show"),
         *(f"campaign {verb}" for verb in ("apply", "start", "pause", "resume", "cancel", "list", "show")),
         *("prospects import", "prospects list", "prospects trace", "outcomes export"),
+        *(f"events {verb}" for verb in ("list", "retry", "dismiss", "counts")),
     }
 
 

@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from campaigns import clock, db
+from campaigns.cli.up import WEB
 from campaigns.embedded import Servers
 from campaigns.pipeline import scheduling
 from campaigns.rules.definition import AccountDefinition
@@ -37,13 +37,17 @@ ACCOUNTS: list[dict[str, Any]] = [
     {"name": "main", "webhook": [HMAC]},
     {"name": "other", "webhook": [{"type": "hmac", "secret_env": ["HOOK_OTHER"]}]},
     {"name": "unproven"},
-    {"name": "unset", "webhook": [{"type": "bearer", "secret_env": ["HOOK_NEVER_SET"]}]},
-    {"name": "odd", "webhook": [{**HMAC, "payload_format": "{timestamp}"}]},
     {
         "name": "proxied",
         "public_url": "https://calls.example.com/base",
         "webhook": [{**HMAC, "payload_format": "{url}.{body}"}],
     },
+]
+
+LATECOMERS: list[dict[str, Any]] = [
+    # No web process starts with these; they are applied while it runs.
+    {"name": "unset", "webhook": [{"type": "bearer", "secret_env": ["HOOK_NEVER_SET"]}]},
+    {"name": "odd", "webhook": [{**HMAC, "payload_format": "{timestamp}"}]},
 ]
 
 
@@ -94,7 +98,7 @@ def signed(body: bytes, *, secret: str = SECRETS["HOOK_OLD"], at: datetime | Non
 
 
 @contextmanager
-def running(database: str, redis: str, directory: Path) -> Iterator[Web]:
+def running(database: str, redis: str, directory: Path, **environment: str) -> Iterator[Web]:
     """The web process, answering, with its log in `directory`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -102,7 +106,7 @@ def running(database: str, redis: str, directory: Path) -> Iterator[Web]:
     log = directory / f"web-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "workers.asgi:app", "--host", "127.0.0.1", "--port", str(port)],
+            WEB,
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=directory,
@@ -112,6 +116,8 @@ def running(database: str, redis: str, directory: Path) -> Iterator[Web]:
                 "PYTHONPATH": str(Path(__file__).parents[2]),
                 "DATABASE_URL": database,
                 "REDIS_URL": redis,
+                "OUTBOUND_PORT": str(port),
+                **environment,
                 **SECRETS,
             },
         )
@@ -133,6 +139,17 @@ def running(database: str, redis: str, directory: Path) -> Iterator[Web]:
         process.wait(20)
 
 
+def apply(url: str, accounts: list[dict[str, Any]]) -> None:
+    """Apply account files."""
+    engine = db.connect(url, pool_size=1)
+    with db.Session(engine) as session, session.begin():
+        moment = clock.read(session)
+        for values in accounts:
+            definition = AccountDefinition.model_validate({"key_env": "VAPI_API_KEY", **values})
+            scheduling.apply_account(session, definition, who="test", now=moment.now, real=moment.real)
+    engine.dispose()
+
+
 @contextmanager
 def with_accounts(embedded: Servers, template: str) -> Iterator[str]:
     """A database with the accounts in it."""
@@ -141,13 +158,7 @@ def with_accounts(embedded: Servers, template: str) -> Iterator[str]:
     with psycopg.connect(plain(embedded.database_url, "postgres"), autocommit=True) as connection:
         copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         connection.execute(copy.format(sql.Identifier(name), sql.Identifier(make_url(template).database or "")))
-        engine = db.connect(url, pool_size=1)
-        with db.Session(engine) as session, session.begin():
-            moment = clock.read(session)
-            for values in ACCOUNTS:
-                definition = AccountDefinition.model_validate({"key_env": "VAPI_API_KEY", **values})
-                scheduling.apply_account(session, definition, who="test", now=moment.now, real=moment.real)
-        engine.dispose()
+        apply(url, ACCOUNTS)
         yield url
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -159,6 +170,7 @@ def web(embedded: Servers, template: str, tmp_path_factory: pytest.TempPathFacto
         with_accounts(embedded, template) as database,
         running(database, embedded.redis_url, tmp_path_factory.mktemp("web")) as started,
     ):
+        apply(database, LATECOMERS)
         yield started
 
 
