@@ -24,8 +24,8 @@ from campaigns.web.server import serve
 from workers.app import database_url, hint, log
 from workers.events import apply_event
 
-GATHER_SECONDS = 0.01  # what is stored together is hinted together: a hint costs as much as storing a message
-MOST_IN_A_HINT = 20  # events; a third of a second of work for one worker
+GATHER_SECONDS = 0.03  # what is stored together is hinted together: a hint costs as much as storing a message
+MOST_IN_A_HINT = 50  # events; less than a second of work for one worker
 WAITING_WAKES = 10_000  # more are dropped: the sweep finds their events
 
 _wakes: queue.SimpleQueue[int] = queue.SimpleQueue()

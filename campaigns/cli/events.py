@@ -98,7 +98,7 @@ def counts(
         since = clock.read(session).now.astimezone(UTC).date() - timedelta(days=days - 1)
         found = ingesting.counted(session, since=since)
     if as_json:
-        print_json(found)
+        print_json([{**row, "day": row["day"].isoformat()} for row in found])
         return
     columns = ("day", "account", "type", "became", "count")
     print_table("Messages", columns, [[row[column] for column in columns] for row in found])

@@ -26,7 +26,7 @@ def create_app(database_url: str, wake: Wake) -> FastAPI:
             yield
 
     app = FastAPI(title="outbound", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.include_router(webhook.router(Doors(database_url), Store(database_url, wake), counts))
+    app.router.routes.append(webhook.route(Doors(database_url), Store(database_url, wake), counts))
 
     @app.get("/healthz")
     def healthy() -> dict[str, str]:

@@ -41,7 +41,7 @@ class Door:
             raise SetupError(self.problem)
         if self.is_open:
             return None
-        return verify(self.strategies, headers=headers, body=body, method="POST", url=self.url or url, now=now)
+        return verify(self.strategies, headers=headers, body=body, method="POST", url=url, now=now)
 
 
 class Doors:

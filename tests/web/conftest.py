@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -10,7 +11,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,13 +31,19 @@ from campaigns.pipeline import scheduling
 from campaigns.rules.definition import AccountDefinition
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-SECRETS = {"HOOK_OLD": "secret of old", "HOOK_NEW": "secret of new", "HOOK_OTHER": "secret of the other"}
+SECRETS = {
+    "HOOK_OLD": "secret of old",
+    "HOOK_NEW": "secret of new",
+    "HOOK_OTHER": "secret of the other",
+    "HOOK_ENCODED": base64.b64encode(b"secret in base64").decode(),
+}
 GUESSED = "guessed"
 HMAC = {"type": "hmac", "secret_env": ["HOOK_OLD", "HOOK_NEW"]}
 ACCOUNTS: list[dict[str, Any]] = [
     {"name": "main", "webhook": [HMAC]},
     {"name": "other", "webhook": [{"type": "hmac", "secret_env": ["HOOK_OTHER"]}]},
     {"name": "unproven"},
+    {"name": "encoded", "webhook": [{"type": "hmac", "secret_env": ["HOOK_ENCODED"], "secret_is_base64": True}]},
     {
         "name": "proxied",
         "public_url": "https://calls.example.com/base",
@@ -98,7 +105,9 @@ def signed(body: bytes, *, secret: str = SECRETS["HOOK_OLD"], at: datetime | Non
 
 
 @contextmanager
-def running(database: str, redis: str, directory: Path, **environment: str) -> Iterator[Web]:
+def running(
+    database: str, redis: str, directory: Path, *, command: Sequence[str] = WEB, **environment: str
+) -> Iterator[Web]:
     """The web process, answering, with its log in `directory`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -106,7 +115,7 @@ def running(database: str, redis: str, directory: Path, **environment: str) -> I
     log = directory / f"web-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            WEB,
+            command,
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=directory,
@@ -160,6 +169,7 @@ def with_accounts(embedded: Servers, template: str) -> Iterator[str]:
         connection.execute(copy.format(sql.Identifier(name), sql.Identifier(make_url(template).database or "")))
         apply(url, ACCOUNTS)
         yield url
+        db.engine(url).dispose()
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
