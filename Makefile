@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test bench lint lock clean
 
 help:
 	@echo "make demo   run a whole campaign against the stand-in for Vapi: CSV in, outcomes out"
 	@echo "make test   lint, types, import contracts and every test"
+	@echo "make bench  the benchmarks, each beside its limit or its peer; NAME=webhooks for one of them"
 	@echo "make lock   resolve the dependencies anew (needs uv)"
 	@echo "make clean  remove the environment, the embedded servers' data and build output"
 
@@ -28,6 +29,9 @@ lint: .venv/installed
 
 test: lint
 	$(BIN)/pytest
+
+bench: .venv/installed
+	@$(BIN)/python -m tests.benchmarks $(NAME)
 
 lock:
 	uv pip compile pyproject.toml --extra embedded --universal --python-version 3.11 --generate-hashes \

@@ -9,7 +9,7 @@ rehearsal that runs faster must not shorten the seconds in which a process may b
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -388,6 +388,23 @@ class Event(Base):
     )
 
 
+class MessageCount(Base):
+    """How many messages of one type an account was sent on one day, and what became of them."""
+
+    __tablename__ = "message_counts"
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    """In UTC."""
+    type: Mapped[str] = mapped_column(primary_key=True)
+    """Empty for what was refused: its type was never read."""
+    became: Mapped[str] = mapped_column(primary_key=True)
+    """`stored`, `counted` (answered and let go) or `refused` (its sender was not proven)."""
+    count: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (CheckConstraint(_in("became", frozenset({"stored", "counted", "refused"})), name="became"),)
+
+
 class Outcome(Base):
     """What an ended call means in our words, and what was learned in it."""
 
@@ -446,7 +463,7 @@ class Change(Base):
     who: Mapped[str]
     what: Mapped[str]
     subject: Mapped[str]
-    """`account:<name>`, `campaign:<name>`, `person:<id>` or `call:<id>`."""
+    """`account:<name>`, `campaign:<name>`, `person:<id>`, `call:<id>` or `event:<id>`."""
     before: Mapped[dict[str, Any] | None]
     after: Mapped[dict[str, Any] | None]
     why: Mapped[str | None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from base64 import b64decode
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -67,8 +68,19 @@ def secret(name: str) -> str:
     return value
 
 
+def secret_bytes(name: str) -> bytes:
+    """The same, where the value is base64 of the secret. Raises `SetupError` where it is not."""
+    try:
+        found = b64decode(secret(name), validate=True)
+    except ValueError:
+        raise SetupError(f"the environment variable {name} is not base64, as secret_is_base64 says it is") from None
+    if not found:
+        raise SetupError(f"the environment variable {name} is base64 of nothing")
+    return found
+
+
 @lru_cache(maxsize=1)
 def _dotenv() -> dict[str, str | None]:
-    from dotenv import dotenv_values  # noqa: PLC0415 - a dependency of pydantic-settings, used for secrets only
+    from dotenv import dotenv_values  # noqa: PLC0415 - used for secrets only
 
     return dotenv_values(".env")

@@ -14,9 +14,10 @@ SWEEP_LIMIT = 500  # events to a sweep: a few seconds of work, and the next swee
 
 
 @app.task(name="events.apply")
-def apply_event(event_id: int) -> None:
-    """Apply one stored event and settle its call. Run twice, the second finds it applied and changes nothing."""
-    apply_one(event_id)
+def apply_event(*event_ids: int) -> None:
+    """Apply stored events and settle their calls. Run twice, the second finds them applied and changes nothing."""
+    for event_id in event_ids:
+        apply_one(event_id)
 
 
 @app.task(name="events.sweep")

@@ -14,8 +14,8 @@ from campaigns.cli.output import AsJson, print_json, print_table, say
 from campaigns.errors import InvalidDefinition, UnknownName
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.definition import AccountDefinition, read_definition
-from campaigns.settings import secret
-from campaigns.web.webhook import strategies
+from campaigns.settings import secret, settings
+from campaigns.web.doors import strategies
 
 accounts = typer.Typer(no_args_is_help=True, help="The Vapi organisations that campaigns call through.")
 
@@ -37,6 +37,11 @@ def apply(
         strategies(definition.webhook)
     except InvalidDefinition as problem:
         raise InvalidDefinition(f"{file}: webhook: {problem}") from problem
+    if definition.public_url is not None and not definition.webhook and not settings().insecure_webhooks:
+        raise InvalidDefinition(
+            f"{file}: public_url needs at least one [[webhook]] check, "
+            "or OUTBOUND_INSECURE_WEBHOOKS=true where `outbound up` runs this rehearsal"
+        )
     with transaction() as session:
         moment = clock.read(session)
         applied = scheduling.apply_account(session, definition, who=who(), now=moment.now, real=moment.real)

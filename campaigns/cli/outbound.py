@@ -14,6 +14,7 @@ from campaigns.cli.calls import calls
 from campaigns.cli.campaign import campaign
 from campaigns.cli.database import database_url, upgrade
 from campaigns.cli.demo import demo
+from campaigns.cli.events import events
 from campaigns.cli.outcomes import outcomes
 from campaigns.cli.output import say
 from campaigns.cli.preflight import preflight
@@ -58,6 +59,7 @@ app.add_typer(campaign, name="campaign")
 app.add_typer(prospects, name="prospects")
 app.add_typer(calls, name="calls")
 app.add_typer(outcomes, name="outcomes")
+app.add_typer(events, name="events")
 app.add_typer(tables, name="db")
 for verb in (up, demo, simulator, status, freeze, unfreeze):
     app.command()(verb)

@@ -21,9 +21,13 @@ from campaigns.cli.processes import Fleet, python, stop_on_signals
 from campaigns.embedded import Servers, sole_runner
 from campaigns.errors import ServerUnavailable, SetupError
 from campaigns.settings import settings
+from campaigns.web.doors import require_checks
 
 WORKERS = {"dispatch": 1, "calls": 4, "events": 2, "upkeep": 1, "bulk": 1}
 """Queue → processes: a caller spends its time waiting for the provider, so there are more of those than cores."""
+
+WEB = python("workers.asgi")
+"""The command of the web process, which listens at OUTBOUND_HOST and OUTBOUND_PORT; compose runs the same."""
 
 READY_SECONDS = 60.0  # starting takes about five on two cores; a machine under load may need many times that
 
@@ -77,6 +81,7 @@ def running_system(
     """
     db.check(servers.database_url)
     require_newest(servers.database_url)
+    require_checks(servers.database_url)
     _require_redis(servers.redis_url)
     config = settings()
     port = free_port(config.host, config.port if port is None else port, "OUTBOUND_PORT")
@@ -90,17 +95,13 @@ def running_system(
         "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
         "DATABASE_URL": servers.database_url,
         "REDIS_URL": servers.redis_url,
+        "OUTBOUND_HOST": config.host,
+        "OUTBOUND_PORT": str(port),
         # In the environment, not on the command line, where anybody on the machine could read it.
         "FLOWER_BASIC_AUTH": os.environ.get("FLOWER_BASIC_AUTH", f"outbound:{password}"),
     }
     with Fleet(shared, show=show or _printer()) as fleet:
-        fleet.start(
-            "web",
-            python(
-                *("uvicorn", "workers.asgi:app", "--host", config.host, "--port", str(port)),
-                *("--no-access-log", "--log-level", "warning"),
-            ),
-        )
+        fleet.start("web", WEB)
         for queue, processes in WORKERS.items():
             fleet.start(queue, worker_command(queue, processes))
         fleet.start("beat", python("celery", "--quiet", "--app", "workers.app", "beat", "--loglevel", "WARNING"))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+import orjson
+from sqlalchemy import and_, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from campaigns.errors import UnknownName
 from campaigns.ledger import guard_id, heard, know, lock, move
-from campaigns.models import Account, Call, Event
+from campaigns.models import Account, Call, Change, Event, MessageCount
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.call_status import CallStatus
 from campaigns.rules.outcome import Ending
@@ -32,6 +37,18 @@ _EVIDENCE = {
 }
 
 
+_DEAD = and_(Event.applied_at.is_(None), Event.retry_at.is_(None))
+
+# As one parameter however many rows: the driver's work for each value would be half of storing it.
+_STORE_PUSHED = text("""
+    INSERT INTO events (account_id, provider_id, learned, type, dedupe_key, body, occurred_at, received_at, retry_at)
+    SELECT account_id, provider_id, 'pushed', type, dedupe_key, body, occurred_at, :now, :real
+      FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS pushed (
+           account_id uuid, provider_id text, type text, dedupe_key text, body jsonb, occurred_at timestamptz)
+        ON CONFLICT DO NOTHING
+ RETURNING id""")
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """An event that belongs to a call, and what it says about the call's end, if anything."""
@@ -44,10 +61,38 @@ class Applied:
     """Whether this event ended the call, so that its line is free now."""
 
 
-def account_named(session: Session, name: str) -> tuple[UUID, dict[str, object]] | None:
-    """The id and definition of the account of that name; None where there is none."""
-    row = session.execute(select(Account.id, Account.definition).where(Account.name == name)).one_or_none()
-    return None if row is None else (row.id, row.definition)
+class Became(StrEnum):
+    """What became of a message that was posted to us."""
+
+    STORED = "stored"
+    COUNTED = "counted"
+    REFUSED = "refused"
+
+
+class Counted(NamedTuple):
+    """What is counted together, for each day."""
+
+    account_id: UUID
+    type: str
+    became: Became
+
+
+def accounts(session: Session) -> list[tuple[UUID, str, dict[str, Any]]]:
+    """Id, name and definition of every account."""
+    return [tuple(row) for row in session.execute(select(Account.id, Account.name, Account.definition))]
+
+
+def count(session: Session, counts: Mapping[Counted, int], *, now: datetime) -> None:
+    """Add to the day's counts of messages."""
+    day = now.astimezone(UTC).date()
+    # In one order, so that two web processes never wait for each other.
+    rows = [{**each._asdict(), "day": day, "count": number} for each, number in sorted(counts.items())]
+    statement = insert(MessageCount)
+    statement = statement.on_conflict_do_update(
+        index_elements=list(MessageCount.__table__.primary_key),
+        set_={"count": MessageCount.count + statement.excluded.count},
+    )
+    session.execute(statement, rows)
 
 
 def store(
@@ -67,6 +112,25 @@ def store(
     )
     event_id = session.scalar(statement.on_conflict_do_nothing().returning(Event.id))
     return event_id, event_id is not None
+
+
+def store_pushed(
+    session: Session, pushed: Sequence[tuple[UUID, Message]], *, now: datetime, real: datetime
+) -> list[int]:
+    """Keep each account's messages once, in one statement; returns the ids of those that are new."""
+    rows = [
+        {
+            "account_id": account_id,
+            "provider_id": message.provider_id,
+            "type": message.type,
+            "dedupe_key": message.dedupe_key,
+            "body": message.body,
+            "occurred_at": message.occurred_at,
+        }
+        # In one order: two processes that were sent the same messages wait for each other's, and never in a circle.
+        for account_id, message in sorted(pushed, key=lambda one: (one[0], one[1].dedupe_key))
+    ]
+    return list(session.scalars(_STORE_PUSHED, {"rows": _as_json(rows), "now": now, "real": real}))
 
 
 def apply(session: Session, event_id: int, *, now: datetime, real: datetime, timing: Timing) -> Applied | None:
@@ -91,9 +155,9 @@ def apply(session: Session, event_id: int, *, now: datetime, real: datetime, tim
         return None  # somebody applied it while we waited for the call
     if locked is None:
         event.retry_at = None
-        if message.ending is None:
+        if message.ending is None or not message.outbound:
             event.applied_at = now
-        event.effect = "no such call"
+        event.effect = "no such call" if message.outbound else "not an outbound call"
         return None
     call = locked.call
     evidence = _EVIDENCE.get(message.status) if message.status is not None else None
@@ -137,9 +201,89 @@ def due(session: Session, *, real: datetime, limit: int) -> list[int]:
     return list(session.scalars(query))
 
 
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """An event in the dead letter: nothing more happens to it unasked, unless its call turns up."""
+
+    id: int
+    account: str
+    type: str
+    provider_id: str | None
+    received_at: datetime
+    failures: int
+    why: str | None
+
+
+def dead(session: Session, *, limit: int) -> list[Dead]:
+    """The dead letter, oldest first."""
+    query = (
+        select(Event.id, Account.name, Event.type, Event.provider_id, Event.received_at, Event.failures)
+        .add_columns(func.coalesce(Event.error, Event.effect))
+        .join(Account, Account.id == Event.account_id)
+        .where(_DEAD)
+    )
+    return [Dead(*row) for row in session.execute(query.order_by(Event.id).limit(limit))]
+
+
+def retry(session: Session, event_ids: Collection[int] | None, *, who: str, now: datetime, real: datetime) -> list[int]:
+    """Have these dead events (None: all of them) applied once more; returns their ids.
+
+    Raises `UnknownName` for an id that is not in the dead letter, and then changes nothing.
+    """
+    found = _locked_dead(session, event_ids)
+    for event in found:
+        _audit(session, event, "event tried again", who=who, why=None, now=now)
+        event.failures = 0
+        event.retry_at = real
+    return [event.id for event in found]
+
+
+def dismiss(session: Session, event_id: int, *, who: str, why: str, now: datetime) -> None:
+    """Take an event out of the dead letter without applying it; its body is kept. Raises `UnknownName`."""
+    (event,) = _locked_dead(session, [event_id])
+    _audit(session, event, "event dismissed", who=who, why=why, now=now)
+    event.applied_at = now
+    event.effect = "dismissed"
+
+
+def counted(session: Session, *, since: date) -> list[dict[str, Any]]:
+    """How many messages came, by day, account, type and what became of them; newest day first."""
+    query = (
+        select(MessageCount.day, Account.name.label("account"), MessageCount.type, MessageCount.became)
+        .add_columns(MessageCount.count)
+        .join(Account, Account.id == MessageCount.account_id)
+        .where(MessageCount.day >= since)
+        .order_by(MessageCount.day.desc(), Account.name, MessageCount.type, MessageCount.became)
+    )
+    return [dict(row) for row in session.execute(query).mappings()]
+
+
 def informs(message: Message) -> bool:
     """Whether the message is one that is stored: the others are counted and answered."""
-    return message.kind in {MessageKind.STATUS, MessageKind.REPORT, MessageKind.HANG, MessageKind.DELETED}
+    return message.kind not in {MessageKind.REQUEST, MessageKind.OTHER}
+
+
+def _locked_dead(session: Session, event_ids: Collection[int] | None) -> Sequence[Event]:
+    query = select(Event).where(_DEAD).order_by(Event.id).with_for_update(key_share=True)
+    if event_ids is not None:
+        query = query.where(Event.id.in_(event_ids))
+    found = session.scalars(query).all()
+    missing = set(event_ids or ()) - {event.id for event in found}
+    if missing:
+        raise UnknownName(f"event {min(missing)} is not in the dead letter: `outbound events list` shows what is")
+    return found
+
+
+def _audit(session: Session, event: Event, what: str, *, who: str, why: str | None, now: datetime) -> None:
+    before = {"failures": event.failures, "effect": event.effect, "error": event.error}
+    session.add(Change(at=now, who=who, what=what, subject=f"event:{event.id}", before=before, after=None, why=why))
+
+
+def _as_json(rows: list[dict[str, Any]]) -> str:
+    try:
+        return orjson.dumps(rows).decode()
+    except TypeError:  # an integer of more than 64 bits
+        return json.dumps(rows, default=str)
 
 
 def _read(learned: str, body: dict[str, object], *, now: datetime) -> Message:

@@ -284,7 +284,7 @@ def troubles(session: Session) -> list[Trouble]:
         Trouble(
             "events in the dead letter: they name no call that we know, or could not be applied",
             _count(session, select(func.count()).where(Event.applied_at.is_(None), Event.retry_at.is_(None))),
-            "they are applied by themselves if their call turns up",
+            "look at them with `outbound events list`; they are applied by themselves if their call turns up",
         ),
     ]
     found += [

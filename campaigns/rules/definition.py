@@ -66,6 +66,7 @@ class HmacCheck(_Section):
 
     type: Literal["hmac"]
     secret_env: tuple[EnvironmentName, ...] = Field(min_length=1, max_length=2)
+    secret_is_base64: bool = False
     algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
     signature_header: str = "x-signature"
     timestamp_header: str | None = "x-timestamp"
@@ -120,7 +121,7 @@ class AccountDefinition(_Section):
                 f"reserve ({self.reserve}) leaves no line to call with: "
                 f"it must be below concurrency ({self.concurrency})"
             )
-        if self.public_url and not self.webhook:
+        if self.public_url and not self.webhook and not self.loopback:
             raise ValueError("public_url needs at least one [[webhook]] check, or anybody could post results")
         return self
 

@@ -175,6 +175,14 @@ FILES = {
             "credential_id, key_env, name, public_url, reserve, webhook"
         ),
     ),
+    "a rehearsal that anybody could post to": (
+        "accounts",
+        ACCOUNT + 'public_url = "http://127.0.0.1:8080"\n',
+        (
+            "file.toml: public_url needs at least one [[webhook]] check, or OUTBOUND_INSECURE_WEBHOOKS=true where "
+            "`outbound up` runs this rehearsal"
+        ),
+    ),
     "an unknown key of a check": (
         "accounts",
         ACCOUNT + '[[webhook]]\ntype = "bearer"\nsecret_env = ["VAPI_API_KEY"]\nheaders = "x"\n',

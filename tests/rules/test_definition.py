@@ -77,7 +77,10 @@ def refusal(kind: type[AccountDefinition | CampaignDefinition], values: dict[str
             {"base_url": "http://api.vapi.ai"},
             "base_url: use https: over http the key and what people said would travel in the open",
         ),
-        ({"public_url": "https://a"}, "public_url needs at least one [[webhook]] check, or anybody could post results"),
+        (
+            {"public_url": "https://a", "base_url": "https://api.vapi.ai"},
+            "public_url needs at least one [[webhook]] check, or anybody could post results",
+        ),
         ({"control_hosts": "vapi.ai"}, f"control_hosts: {LIST}"),
         ({"control_hosts": ["https://vapi.ai"]}, HOST),
         ({"control_hosts": ["vapi.ai:443"]}, HOST),
@@ -97,7 +100,7 @@ def refusal(kind: type[AccountDefinition | CampaignDefinition], values: dict[str
             {"webhook": [{"type": "secret", "secret_env": ["A"]}, {"type": "hmac", "secret_env": ["A"], "algo": 1}]},
             (
                 "webhook #2.algo: no such key; allowed here: algorithm, encoding, message_id_header, payload_format, "
-                "prefix, secret_env, signature_header, timestamp_header, tolerance, type"
+                "prefix, secret_env, secret_is_base64, signature_header, timestamp_header, tolerance, type"
             ),
         ),
     ],

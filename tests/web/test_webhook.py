@@ -19,7 +19,7 @@ import redis
 from campaigns.embedded import Servers
 from campaigns.vapi.events import read_message, reply_to
 from campaigns.web.webhook import LARGEST_BODY
-from tests.web.conftest import GUESSED, RECORDINGS, SECRETS, Web, message, signed
+from tests.web.conftest import GUESSED, HMAC, RECORDINGS, SECRETS, Web, apply, message, signed
 
 Report = tuple[str, bytes]
 
@@ -114,6 +114,12 @@ def test_both_secrets_of_a_rotation_are_accepted(web: Web) -> None:
         assert web.post(body, signed(body, secret=SECRETS[secret])).status_code == 200
 
 
+def test_a_secret_in_base64_is_decoded_before_it_signs(web: Web) -> None:
+    body = message("status-ringing", provider_id=str(uuid.uuid4()))
+    assert web.post(body, signed(body, secret=SECRETS["HOOK_ENCODED"]), account="encoded").status_code == 401
+    assert web.post(body, signed(body, secret="secret in base64"), account="encoded").status_code == 200  # noqa: S106
+
+
 def test_behind_a_proxy_the_signed_address_is_the_public_one(web: Web, report: Report) -> None:
     provider_id, body = report
     address = b"https://calls.example.com/base/webhooks/vapi/proxied"
@@ -122,7 +128,10 @@ def test_behind_a_proxy_the_signed_address_is_the_public_one(web: Web, report: R
     assert len(web.stored(provider_id)) == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b"[" * 100_000, b"nan"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b"[" * 100_000, b"nan", b'{"a":' * 65 + b"1" + b"}" * 65],
+)
 def test_a_proven_body_that_is_no_object_is_a_bad_request(web: Web, body: bytes) -> None:
     before = web.count()
     assert web.post(body, signed(body)).status_code == 400
@@ -191,10 +200,20 @@ def test_what_asks_or_chats_is_answered_and_not_stored(web: Web, kind: str) -> N
     assert web.count() == before
 
 
-def test_a_type_that_nobody_knows_yet_is_no_error(web: Web) -> None:
-    body = b'{"message": {"type": "telepathy", "call": {"id": "x"}}}'
+def test_a_type_that_nobody_knows_yet_is_no_error_and_is_kept(web: Web) -> None:
+    provider_id = str(uuid.uuid4())
+    body = json.dumps({"message": {"type": "telepathy", "call": {"id": provider_id}}}).encode()
     answer = web.post(body, signed(body))
     assert (answer.status_code, answer.json()) == (200, {})
+    assert [kind for kind, _ in web.stored(provider_id)] == ["telepathy"]
+
+
+def test_an_account_applied_a_moment_ago_is_known_at_once(web: Web, report: Report) -> None:
+    provider_id, body = report
+    assert web.post(body, signed(body), account="brand-new").status_code == 404
+    apply(web.database, [{"name": "brand-new", "webhook": [HMAC]}])
+    assert web.post(body, signed(body), account="brand-new").status_code == 200
+    assert len(web.stored(provider_id)) == 1
 
 
 ABOUT_A_CALL = sorted(path.stem for path in RECORDINGS.glob("*.json") if b'"message": {\n  "type"' in path.read_bytes())
