@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapped, Session
 
 from campaigns.facts import CampaignFacts, about_campaigns
 from campaigns.models import TALLY_SLOTS, Call, Event, Prospect, Tally
@@ -19,6 +20,7 @@ from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 
+T = TypeVar("T")
 Counts = Counter[tuple[UUID, str, int]]
 
 
@@ -34,14 +36,35 @@ class Locked:
 
 def lock(session: Session, call_id: UUID, *, timing: Timing) -> Locked | None:
     """The call and its prospect, locked in the ledger's order; None where there is no such call."""
-    prospect_id = session.scalar(select(Call.prospect_id).where(Call.id == call_id))
-    if prospect_id is None:
-        return None
+    return lock_all(session, [call_id], timing=timing).get(call_id)
+
+
+def lock_all(session: Session, call_ids: Collection[UUID], *, timing: Timing) -> dict[UUID, Locked]:
+    """These calls and their prospects, locked in the ledger's order; what does not exist is left out.
+
+    All prospects come before all calls and each kind in the order of its ids, so that no two batches deadlock.
+    """
+    prospect_ids = session.scalars(select(Call.prospect_id).where(Call.id.in_(call_ids))).all()
+    if not prospect_ids:
+        return {}
     # NO KEY UPDATE: rows that refer to these by a foreign key can still be written meanwhile.
-    prospect = session.get_one(Prospect, prospect_id, with_for_update={"key_share": True}, populate_existing=True)
-    call = session.get_one(Call, call_id, with_for_update={"key_share": True}, populate_existing=True)
-    campaign = about_campaigns(session, [call.campaign_id])[call.campaign_id]
-    return Locked(prospect, call, campaign, timing.permitted(loopback=campaign.account.loopback))
+    prospects = {prospect.id: prospect for prospect in _locked(session, Prospect, Prospect.id, prospect_ids)}
+    calls = list(_locked(session, Call, Call.id, call_ids))
+    campaigns = about_campaigns(session, {call.campaign_id for call in calls})
+    return {
+        call.id: Locked(
+            prospects[call.prospect_id],
+            call,
+            campaigns[call.campaign_id],
+            timing.permitted(loopback=campaigns[call.campaign_id].account.loopback),
+        )
+        for call in calls
+    }
+
+
+def _locked(session: Session, kind: type[T], column: Mapped[Any], ids: Collection[object]) -> Iterable[T]:
+    query = select(kind).where(column.in_(ids)).order_by(column).with_for_update(key_share=True)
+    return session.scalars(query.execution_options(populate_existing=True))
 
 
 def move(locked: Locked, evidence: Evidence, *, now: datetime, real: datetime, why: str | None = None) -> Verdict:

@@ -22,7 +22,7 @@ from campaigns.web.app import create_app
 from campaigns.web.doors import require_checks
 from campaigns.web.server import serve
 from workers.app import database_url, hint, log
-from workers.events import apply_event
+from workers.events import apply_events
 
 GATHER_SECONDS = 0.03  # what is stored together is hinted together: a hint costs as much as storing a message
 MOST_IN_A_HINT = 50  # events; less than a second of work for one worker
@@ -43,7 +43,7 @@ def _send_wakes() -> None:
         time.sleep(GATHER_SECONDS)
         while len(waiting) < MOST_IN_A_HINT and not _wakes.empty():
             waiting.append(_wakes.get())  # nobody else takes any
-        hint(apply_event, *waiting)
+        hint(apply_events, *waiting)
 
 
 def _compose() -> FastAPI:

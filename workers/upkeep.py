@@ -14,6 +14,7 @@ from campaigns.clock import Moment
 from campaigns.errors import CallFailure, SetupError
 from campaigns.pipeline import ingesting, reconciling, scheduling, settling
 from campaigns.pipeline.reconciling import Question
+from campaigns.pipeline.settling import Ended
 from campaigns.settings import settings
 from campaigns.vapi.client import Client
 from campaigns.vapi.events import read_call
@@ -70,9 +71,8 @@ def ask_about(question: Question) -> bool:
             give_up = question.settling
             _learn(session, question, record, moment)
         if give_up:
-            settling.settle(
-                session, question.call_id, None, learned="asked", now=moment.now, timing=timing, give_up=True
-            )
+            over = Ended(question.call_id, None, learned="asked", give_up=True)
+            settling.settle(session, over, now=moment.now, timing=timing)
     return True
 
 
@@ -85,9 +85,10 @@ def _learn(session: Session, question: Question, record: Mapping[str, Any], mome
     if event_id is None or not created:
         reconciling.seen(session, question.call_id, real=moment.real, timing=timing)
         return
-    applied = ingesting.apply(session, event_id, now=moment.now, real=moment.real, timing=timing)
+    applied = ingesting.apply_alone(session, event_id, now=moment.now, real=moment.real, timing=timing)
     if applied is not None:
-        settling.settle(session, applied.call_id, applied.ending, learned="asked", now=moment.now, timing=timing)
+        ended = Ended(applied.call_id, applied.ending, learned="asked")
+        settling.settle(session, ended, now=moment.now, timing=timing)
 
 
 def _look_up(question: Question, provider: Client) -> Mapping[str, Any] | None:

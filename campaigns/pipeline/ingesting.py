@@ -13,16 +13,16 @@ from uuid import UUID
 import orjson
 from sqlalchemy import and_, func, select, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from campaigns.errors import UnknownName
-from campaigns.ledger import guard_id, heard, know, lock, move
+from campaigns.ledger import Locked, guard_id, heard, know, lock_all, move
 from campaigns.models import Account, Call, Change, Event, MessageCount
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.call_status import CallStatus
 from campaigns.rules.outcome import Ending
 from campaigns.rules.timing import Timing
-from campaigns.vapi.events import Message, MessageKind, read_call, read_message
+from campaigns.vapi.events import Message, MessageKind, read_call, read_stored
 
 LAST_TRY = 8  # failures after which an event goes to the dead letter: its trouble is not a passing one
 FIRST_WAIT = timedelta(seconds=1)  # doubled after each failure: the eighth comes after about four minutes
@@ -133,32 +133,63 @@ def store_pushed(
     return list(session.scalars(_STORE_PUSHED, {"rows": _as_json(rows), "now": now, "real": real}))
 
 
-def apply(session: Session, event_id: int, *, now: datetime, real: datetime, timing: Timing) -> Applied | None:
-    """Apply a stored event to its call; None where it was applied before, or belongs to no call that we know.
+def apply(
+    session: Session, event_ids: Collection[int], *, now: datetime, real: datetime, timing: Timing
+) -> tuple[list[Applied], list[int]]:
+    """Apply stored events to their calls, in the order in which they came.
 
-    The call is found by our own id first, else by the provider's, and only among the calls of the event's account.
-    An ending whose call is unknown goes to the dead letter, where it waits for the call to turn up.
+    A call is found by our own id first, else by the provider's, and only among the calls of the event's account.
+    Returns what was learned about calls' ends, and the events whose call is not known: each of these is for
+    `apply_alone`. What was applied before is left out.
     """
-    stored = session.execute(
-        select(Event.account_id, Event.learned, Event.body).where(Event.id == event_id, Event.applied_at.is_(None))
-    ).one_or_none()
-    if stored is None:
+    messages = _unapplied(session, event_ids, now=now)
+    calls = _find_calls(session, messages)
+    locked = lock_all(session, set(calls.values()), timing=timing)
+    query = (
+        select(Event)
+        .where(Event.id.in_(list(calls)), Event.applied_at.is_(None))  # somebody may have applied it meanwhile
+        .order_by(Event.id)
+        .options(defer(Event.body))
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    applied = []
+    for event in session.scalars(query).all():
+        found = _apply(session, event, messages[event.id].message, locked[calls[event.id]], now=now, real=real)
+        if found is not None:
+            applied.append(found)
+    return applied, [event_id for event_id in messages if event_id not in calls]
+
+
+def apply_alone(session: Session, event_id: int, *, now: datetime, real: datetime, timing: Timing) -> Applied | None:
+    """Apply one event, the only one of its transaction; None where it says nothing about an end, or was applied.
+
+    An ending whose call nobody knows goes to the dead letter and becomes due when its call turns up; anything else
+    is kept and done with. To be sure that nobody knows it, the provider's id is guarded before any call is locked.
+    Whoever stores that id has locked its call first: together with other events this could deadlock.
+    """
+    messages = _unapplied(session, [event_id], now=now)
+    if not messages:
         return None
-    message = _read(stored.learned, stored.body, now=now)
-    call_id = _find_call(session, stored.account_id, message)
-    if call_id is None and message.provider_id is not None:
+    (stored,) = messages.values()
+    message = stored.message
+    if message.provider_id is not None and not _find_calls(session, messages):
         guard_id(session, stored.account_id, message.provider_id)
-        call_id = _find_call(session, stored.account_id, message)  # its id may have been stored since we looked
-    locked = lock(session, call_id, timing=timing) if call_id is not None else None
+    if _find_calls(session, messages):  # its id may have been stored since we looked
+        applied, _ = apply(session, [event_id], now=now, real=real, timing=timing)
+        return applied[0] if applied else None
     event = session.get_one(Event, event_id, with_for_update={"key_share": True}, populate_existing=True)
-    if event.applied_at is not None:
-        return None  # somebody applied it while we waited for the call
-    if locked is None:
+    if event.applied_at is None:
         event.retry_at = None
         if message.ending is None or not message.outbound:
             event.applied_at = now
         event.effect = "no such call" if message.outbound else "not an outbound call"
-        return None
+    return None
+
+
+def _apply(
+    session: Session, event: Event, message: Message, locked: Locked, *, now: datetime, real: datetime
+) -> Applied | None:
     call = locked.call
     evidence = _EVIDENCE.get(message.status) if message.status is not None else None
     if message.provider_id is not None and not know(session, call, message.provider_id, real=real):
@@ -286,15 +317,45 @@ def _as_json(rows: list[dict[str, Any]]) -> str:
         return json.dumps(rows, default=str)
 
 
-def _read(learned: str, body: dict[str, object], *, now: datetime) -> Message:
-    return read_call(body, now=now) if learned == "asked" else read_message(json.dumps(body).encode())
+class _Stored(NamedTuple):
+    account_id: UUID
+    message: Message
 
 
-def _find_call(session: Session, account_id: UUID, message: Message) -> UUID | None:
-    if message.call_id is not None:
-        found = session.scalar(select(Call.id).where(Call.id == message.call_id, Call.account_id == account_id))
-        if found is not None:
-            return found
-    if message.provider_id is None:
-        return None
-    return session.scalar(select(Call.id).where(Call.account_id == account_id, Call.provider_id == message.provider_id))
+def _unapplied(session: Session, event_ids: Collection[int], *, now: datetime) -> dict[int, _Stored]:
+    """Whose events these are and what they say, in the order in which they came, without those applied before."""
+    rows = session.execute(
+        select(Event.id, Event.account_id, Event.learned, Event.body)
+        .where(Event.id.in_(event_ids), Event.applied_at.is_(None))
+        .order_by(Event.id)
+    )
+    return {
+        event_id: _Stored(account_id, read_call(body, now=now) if learned == "asked" else read_stored(body))
+        for event_id, account_id, learned, body in rows
+    }
+
+
+def _find_calls(session: Session, messages: Mapping[int, _Stored]) -> dict[int, UUID]:
+    """The calls that these events are about, for those whose call is known: by our id first, else by the provider's."""
+    ours = {stored.message.call_id for stored in messages.values()}
+    rows = session.execute(select(Call.account_id, Call.id).where(Call.id.in_(ours - {None})))
+    known = {(account_id, call_id) for account_id, call_id in rows}
+    found = {
+        event_id: stored.message.call_id
+        for event_id, stored in messages.items()
+        if stored.message.call_id is not None and (stored.account_id, stored.message.call_id) in known
+    }
+    others = {event_id: stored for event_id, stored in messages.items() if event_id not in found}
+    theirs = {stored.message.provider_id for stored in others.values()} - {None}
+    if theirs:
+        accounts_of = {stored.account_id for stored in others.values()}
+        named = session.execute(
+            select(Call.account_id, Call.provider_id, Call.id).where(
+                Call.account_id.in_(accounts_of), Call.provider_id.in_(theirs)
+            )
+        )
+        by_name = {(account_id, provider_id): call_id for account_id, provider_id, call_id in named}
+        for event_id, stored in others.items():
+            if (call_id := by_name.get((stored.account_id, stored.message.provider_id))) is not None:
+                found[event_id] = call_id
+    return found

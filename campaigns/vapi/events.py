@@ -138,6 +138,15 @@ def read_message(body: bytes, *, message_id: str | None = None, with_ending: boo
     and nulls are read as far as they go.
     """
     received = _parsed(body)
+    return _pushed(received, redacted(received), message_id=message_id, with_ending=with_ending)
+
+
+def read_stored(body: Mapping[str, Any]) -> Message:
+    """What a webhook said of which `body` was stored. Secrets are no longer in it."""
+    return _pushed(body, body, message_id=None, with_ending=True)
+
+
+def _pushed(received: Json, stored: Json, *, message_id: str | None, with_ending: bool) -> Message:
     message = mapping(received, "message") or received
     call = mapping(message, "call") or mapping(received, "call")
     kind_of = text(message.get("type")) or ("tool-calls" if message.get("toolCallList") else "unknown")
@@ -149,7 +158,6 @@ def read_message(body: bytes, *, message_id: str | None = None, with_ending: boo
     call_id = _our_id(message, call)
     status = _pushed_status(kind, message, call)
     occurred_at = instant(message.get("timestamp"))
-    stored = redacted(received)
     return Message(
         type=kind_of[:_LONGEST_NAME],
         kind=kind,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from campaigns import ledger
 from campaigns.models import Call, Campaign, Prospect
 from campaigns.pipeline import ingesting, reporting, settling
+from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
@@ -68,13 +69,13 @@ def tell(session: Session, call: Call, body: dict[str, Any], now: datetime) -> P
     event_id, _ = ingesting.store(session, call.account_id, message, learned="pushed", now=now, real=REAL)
     if event_id is None:
         return None
-    applied = ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING)
+    applied = ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING)
     session.flush()
     if applied is None:
         return None
-    found = settling.settle(session, applied.call_id, applied.ending, learned="pushed", now=now, timing=TIMING)
+    found = settling.settle(session, Ended(applied.call_id, applied.ending, learned="pushed"), now=now, timing=TIMING)
     session.flush()
-    return found
+    return found.get(call.id)
 
 
 def person(session: Session, call: Call) -> Prospect:

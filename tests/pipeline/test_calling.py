@@ -249,13 +249,13 @@ def test_a_report_that_came_before_its_call_was_known_is_due_once_the_id_arrives
         session, call.account_id, read_message(dumps(body).encode()), learned="pushed", now=now, real=REAL
     )
     assert event_id is not None
-    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is None
+    assert ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING) is None
     event = session.get_one(Event, event_id)
     assert (event.applied_at, event.retry_at) == (None, None)
     record(session, call, accepted(call, now), now)
     session.refresh(event)
     assert event.retry_at == REAL
-    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is not None
+    assert ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING) is not None
     assert call.state is CallState.ENDED
 
 

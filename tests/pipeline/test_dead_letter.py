@@ -31,7 +31,7 @@ def arrived(session: Session, now: datetime, **call: Any) -> int:
 
 
 def applied(session: Session, event_id: int, now: datetime) -> Event:
-    assert ingesting.apply(session, event_id, now=now, real=now, timing=TIMING) is None
+    assert ingesting.apply_alone(session, event_id, now=now, real=now, timing=TIMING) is None
     return session.get_one(Event, event_id)
 
 

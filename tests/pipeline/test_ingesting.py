@@ -94,10 +94,10 @@ def test_a_report_waits_for_its_calls_id_however_that_comes(session: Session, no
             session, call.account_id, read_call(found, now=now), learned="asked", now=now, real=REAL
         )
         assert event_id is not None
-        ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING)
+        ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING)
     session.refresh(event)
     assert event.retry_at == REAL
-    assert ingesting.apply(session, event.id, now=now, real=REAL, timing=TIMING) is not None
+    assert ingesting.apply_alone(session, event.id, now=now, real=REAL, timing=TIMING) is not None
     assert call.state is CallState.ENDED
 
 
@@ -111,7 +111,7 @@ def test_a_report_and_its_calls_id_that_come_side_by_side_find_each_other(databa
 
     def apply() -> ingesting.Applied | None:
         with db.transaction(database) as session:
-            return ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING)
+            return ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING)
 
     def learn() -> None:
         with db.transaction(database) as session:
@@ -133,7 +133,7 @@ def test_a_report_and_its_calls_id_that_come_side_by_side_find_each_other(databa
         event = session.get_one(Event, event_id)
         event.applied_at, event.retry_at = None, REAL
     with db.transaction(database) as applying:
-        assert ingesting.apply(applying, event_id, now=now, real=REAL, timing=TIMING) is None
+        assert ingesting.apply_alone(applying, event_id, now=now, real=REAL, timing=TIMING) is None
         with held_up(database, learn) as learned:
             applying.commit()
     learned.result()

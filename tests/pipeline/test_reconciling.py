@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.models import Call, Outcome
 from campaigns.pipeline import calling, ingesting, reconciling, reporting, settling
+from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.vapi.events import read_call
@@ -103,7 +104,7 @@ def test_an_ended_call_that_the_provider_does_not_know_is_settled_without_its_re
     assert (call.state, call.provider_id) == (CallState.ENDED, provider_id)
     later = REAL + TIMING.report_grace
     assert [miss(session, call, now, later) for _ in range(3)] == [False, False, True]
-    settling.settle(session, call.id, None, learned="asked", now=now, timing=TIMING, give_up=True)
+    settling.settle(session, Ended(call.id, None, learned="asked", give_up=True), now=now, timing=TIMING)
     assert person(session, call).state is ProspectState.COMPLETED
     assert questions(session, now, later + timedelta(days=1)) == []
 
@@ -234,8 +235,8 @@ def test_a_missing_report_is_given_up_after_asking(session: Session, now: dateti
     message = read_call(record, now=now)
     event_id, _ = ingesting.store(session, call.account_id, message, learned="asked", now=now, real=later)
     assert event_id is not None
-    applied = ingesting.apply(session, event_id, now=now, real=later, timing=TIMING)
+    applied = ingesting.apply_alone(session, event_id, now=now, real=later, timing=TIMING)
     assert applied is not None
-    settling.settle(session, call.id, applied.ending, learned="asked", now=now, timing=TIMING, give_up=True)
+    settling.settle(session, Ended(call.id, applied.ending, learned="asked", give_up=True), now=now, timing=TIMING)
     assert person(session, call).state is ProspectState.COMPLETED
     assert session.get_one(Outcome, call.id).complete is False

@@ -98,9 +98,9 @@ def test_applying_an_event_twice_changes_nothing(session: Session, now: datetime
     event_id, created = ingesting.store(session, call.account_id, message, learned="pushed", now=now, real=REAL)
     assert created
     assert event_id is not None
-    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is not None
+    assert ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING) is not None
     session.flush()
-    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is None
+    assert ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING) is None
 
 
 def test_another_accounts_message_cannot_touch_the_call(session: Session, now: datetime) -> None:
@@ -109,7 +109,7 @@ def test_another_accounts_message_cannot_touch_the_call(session: Session, now: d
     message = read_message(json.dumps(report(call, "customer-ended-call", now)).encode())
     event_id, _ = ingesting.store(session, stranger.id, message, learned="pushed", now=now, real=REAL)
     assert event_id is not None
-    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is None
+    assert ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING) is None
     assert call.state is CallState.PLACING
     assert reporting.troubles(session)[0].count == 1
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, Throttled
 from campaigns.models import Call, Outcome, Prospect
 from campaigns.pipeline import calling, ingesting, settling
+from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
@@ -149,9 +150,9 @@ def learn(session: Session, call: Call, record: Any, now: datetime) -> None:
     event_id, created = ingesting.store(session, call.account_id, message, learned="asked", now=now, real=now)
     assert created
     assert event_id is not None
-    applied = ingesting.apply(session, event_id, now=now, real=now, timing=Timing())
+    applied = ingesting.apply_alone(session, event_id, now=now, real=now, timing=Timing())
     if applied is not None:
-        settling.settle(session, applied.call_id, applied.ending, learned="asked", now=now, timing=Timing())
+        settling.settle(session, Ended(applied.call_id, applied.ending, learned="asked"), now=now, timing=Timing())
 
 
 def test_a_call_asked_for_is_settled_like_a_reported_one(vapi: Canned, session: Session, now: datetime) -> None:

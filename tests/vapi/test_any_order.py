@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from campaigns import ledger
 from campaigns.models import Call, Event, Outcome, Prospect, Tally
 from campaigns.pipeline import ingesting, settling
+from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
@@ -126,9 +127,9 @@ def tell(session: Session, call: Call, name: str, now: datetime) -> None:
     event_id, _ = ingesting.store(session, call.account_id, message, learned=learned, now=now, real=now)
     if event_id is None:
         return
-    applied = ingesting.apply(session, event_id, now=now, real=now, timing=Timing())
+    applied = ingesting.apply_alone(session, event_id, now=now, real=now, timing=Timing())
     if applied is not None:
-        settling.settle(session, applied.call_id, applied.ending, learned=learned, now=now, timing=Timing())
+        settling.settle(session, Ended(applied.call_id, applied.ending, learned=learned), now=now, timing=Timing())
     session.flush()
 
 

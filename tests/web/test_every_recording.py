@@ -16,6 +16,7 @@ from sqlalchemy import select
 from campaigns import db
 from campaigns.models import Call, Event, Outcome, Prospect
 from campaigns.pipeline import ingesting, settling
+from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
@@ -173,10 +174,10 @@ def apply_all(web: Web) -> list[dict[str, Any]]:
         events = [(row.id, row.body) for row in waiting]
     for event_id, _ in events:
         with db.transaction(web.database) as session:
-            applied = ingesting.apply(session, event_id, now=NOW, real=NOW, timing=Timing())
+            applied = ingesting.apply_alone(session, event_id, now=NOW, real=NOW, timing=Timing())
             if applied is not None:
                 settling.settle(
-                    session, applied.call_id, applied.ending, learned=applied.learned, now=NOW, timing=Timing()
+                    session, Ended(applied.call_id, applied.ending, learned=applied.learned), now=NOW, timing=Timing()
                 )
     return [body for _, body in events]
 
