@@ -9,7 +9,8 @@ from functools import lru_cache
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, exists, or_, select
+import orjson
+from sqlalchemy import ColumnElement, SQLColumnExpression, Text, cast, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from campaigns.models import Account, Call, Campaign, Consent, Outcome, Prospect, Suppression
@@ -43,8 +44,8 @@ def about_campaigns(session: Session, campaign_ids: Collection[UUID]) -> dict[UU
             Campaign.id,
             Campaign.account_id,
             Campaign.state,
-            Campaign.definition,
-            Account.definition.label("account"),
+            cast(Campaign.definition, Text).label("definition"),
+            cast(Account.definition, Text).label("account"),
             Account.frozen_at,
             Account.stop_reason,
         )
@@ -56,13 +57,24 @@ def about_campaigns(session: Session, campaign_ids: Collection[UUID]) -> dict[UU
             id=row.id,
             account_id=row.account_id,
             state=row.state,
-            definition=CampaignDefinition.model_validate(row.definition),
-            account=AccountDefinition.model_validate(row.account),
+            definition=_campaign_definition(row.definition),
+            account=_account_definition(row.account),
             frozen=row.frozen_at is not None,
             account_stop=row.stop_reason,
         )
         for row in rows
     }
+
+
+# Read for every call and event, and the same nearly every time: to validate them took longer than to ask for them.
+@lru_cache(maxsize=256)
+def _campaign_definition(stored: str) -> CampaignDefinition:
+    return CampaignDefinition.model_validate(orjson.loads(stored))
+
+
+@lru_cache(maxsize=64)
+def _account_definition(stored: str) -> AccountDefinition:
+    return AccountDefinition.model_validate(orjson.loads(stored))
 
 
 def gather(session: Session, prospect_ids: Collection[int]) -> dict[int, Facts]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session
 
@@ -21,6 +21,9 @@ from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 
 T = TypeVar("T")
+
+_GUARD = text("SELECT pg_advisory_xact_lock(hashtextextended(word, 0)) FROM unnest(CAST(:words AS text[])) AS word")
+
 Counts = Counter[tuple[UUID, str, int]]
 
 
@@ -120,37 +123,42 @@ def _begin(locked: Locked, *, now: datetime, real: datetime) -> None:
     count(cast("Session", Session.object_session(prospect)), call.campaign_id, "call:made", prospect.id, 1)
 
 
-def know(session: Session, call: Call, provider_id: str, *, real: datetime) -> bool:
-    """Keep the provider's id of a locked call; a report that was waiting for it in the dead letter becomes due.
+def know(session: Session, named: Sequence[tuple[Call, str]], *, real: datetime) -> set[UUID]:
+    """Keep the provider's ids of locked calls; reports that wait for them in the dead letter become due.
 
-    False where that cannot be: this call has another id, or another call has this one.
+    Returns the calls that are known by that id now. The others have another id, or another call has theirs.
     """
-    if call.provider_id is not None:
-        return call.provider_id == provider_id
-    guard_id(session, call.account_id, provider_id)
-    theirs = (Call.account_id == call.account_id, Call.provider_id == provider_id)
-    if session.scalar(select(Call.id).where(*theirs)) is not None:
-        return False
-    call.provider_id = provider_id
+    agreed = {call.id for call, provider_id in named if call.provider_id == provider_id}
+    new = {(call.account_id, provider_id): call for call, provider_id in named if call.provider_id is None}
+    if not new:
+        return agreed
+    guard_ids(session, new)
+    names = select(Call.account_id, Call.provider_id).where(tuple_(Call.account_id, Call.provider_id).in_(list(new)))
+    taken = {(row.account_id, row.provider_id) for row in session.execute(names).all()}
+    for key, call in new.items():
+        if key not in taken:
+            call.provider_id = key[1]
+            agreed.add(call.id)
     session.execute(
         update(Event)
         .where(
-            Event.account_id == call.account_id,
-            Event.provider_id == provider_id,
+            tuple_(Event.account_id, Event.provider_id).in_(list(new.keys() - taken)),
             Event.applied_at.is_(None),
             Event.retry_at.is_(None),
         )
         .values(retry_at=real)
     )
-    return True
+    return agreed
 
 
-def guard_id(session: Session, account_id: UUID, provider_id: str) -> None:
-    """Wait until nobody else gives this id to a call or a dead letter; what they did is seen by the next query.
+def guard_ids(session: Session, ids: Iterable[tuple[UUID, str]]) -> None:
+    """Wait until nobody else gives these ids, each of an account, to a call or a dead letter.
 
-    Without it both could look before the other commits: the report would wait for an id that came long ago.
+    What they did is seen by the next query. Without it both could look before the other commits: the report would
+    wait for an id that came long ago.
     """
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{account_id}:{provider_id}", 0))))
+    words = sorted(f"{account_id}:{provider_id}" for account_id, provider_id in ids)  # in one order: no deadlocks
+    session.execute(_GUARD, {"words": words})
 
 
 def _follow(prospect: Prospect, call: Call, state: CallState, *, now: datetime) -> None:

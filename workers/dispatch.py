@@ -8,7 +8,7 @@ from campaigns import clock
 from campaigns.pipeline import dispatching
 from campaigns.settings import settings
 from workers.app import app, hint, one_line, transaction
-from workers.calls import place_call
+from workers.calls import place_calls
 
 
 @app.task(name="dispatch.tick")
@@ -32,5 +32,6 @@ def claim(account_id: UUID) -> None:
     with transaction() as session:
         moment = clock.read(session)
         offered = dispatching.claim_due(session, account_id, now=moment.now, real=moment.real, timing=settings().timing)
-    for call_id in offered:
-        hint(place_call, str(call_id))
+        lots = dispatching.lots(session, offered)
+    for lot in lots:
+        hint(place_calls, *map(str, lot))

@@ -1,31 +1,32 @@
-"""A claimed call becomes at most one request, and its answer becomes a state.
+"""Claimed calls become at most one request each, and the answers become states.
 
-    await_slot → hold_still → prepare (the intent) → the request, made by the worker → record_…
+    await_slots → hold_still → prepare (the intent) → the request, made by the worker → record
 
-Nothing is committed between the intent and the answer, so whatever happens there is seen as `placing`.
+Calls whose slots lie close together go this way together. Nothing is committed between the intent and the answer, so
+whatever happens there is seen as `placing`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotAllowed, NotSent, UnknownName
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent, UnknownName
 from campaigns.facts import gather
-from campaigns.ledger import Locked, know, lock, move, set_state, uncount
+from campaigns.ledger import Locked, know, lock_all, move, set_state, uncount
 from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Refused, decide
-from campaigns.rules.pacing import stamp
+from campaigns.rules.pacing import TOGETHER, stamp
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import Message
@@ -38,50 +39,58 @@ TRY_AGAIN = timedelta(seconds=30)  # campaign time until a person is due again w
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A call whose intent is committed: to be sent once, now."""
+    """A call whose intent is committed: to be sent once, at its slot."""
 
+    call_id: UUID
     request: CreateCall
     account_id: UUID
     campaign_id: UUID
     account: AccountDefinition
+    wait: timedelta
+    """Real time until its slot."""
     send_budget: timedelta
     """Real time since before the intent after which it must not be sent any more."""
 
 
-def await_slot(session: Session, call_id: UUID, *, real: datetime, timing: Timing) -> timedelta | None:
-    """How long to wait for the call's send slot; None where it is not to be placed (any more).
+def await_slots(
+    session: Session, call_ids: Collection[UUID], *, real: datetime, timing: Timing
+) -> dict[UUID, timedelta]:
+    """How long each call has to wait for its send slot, without those that are not to be placed (any more).
 
     A slot that was missed is stamped anew, so that calls held up together do not leave together; so is one within
     the time for which the provider asked us to wait.
     """
-    row = session.execute(
-        select(Call.account_id, Call.state, Call.slot_at, Pace.backoff_until)
+    rows = session.execute(
+        select(Call.id, Call.account_id, Call.slot_at, Pace.backoff_until)
         .join(Pace, Pace.account_id == Call.account_id)
-        .where(Call.id == call_id)
-    ).one_or_none()
-    if row is None or row.state is not CallState.CLAIMED:
-        return None
-    account_id: UUID = row.account_id
-    slot_at: datetime = row.slot_at
-    if _may_leave(slot_at, row.backoff_until, at=max(slot_at, real), tolerance=SLOT_TOLERANCE):
-        return max(slot_at - real, timedelta(0))
+        .where(Call.id.in_(call_ids), Call.state == CallState.CLAIMED)
+        .order_by(Call.account_id, Call.slot_at)
+    ).all()
+    waits = {}
+    for row in rows:
+        in_time = row.slot_at + SLOT_TOLERANCE >= real
+        if in_time and (row.backoff_until is None or row.backoff_until <= max(row.slot_at, real)):
+            waits[row.id] = max(row.slot_at - real, timedelta(0))
+        elif (slot_at := _stamp_anew(session, row.id, row.account_id, real=real, timing=timing)) is not None:
+            waits[row.id] = slot_at - real
+    return waits
+
+
+def _stamp_anew(
+    session: Session, call_id: UUID, account_id: UUID, *, real: datetime, timing: Timing
+) -> datetime | None:
+    """The call's next slot; None where it is no longer claimed."""
     pace = session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
     account = AccountDefinition.model_validate(session.get_one(Account, account_id).definition)
     earliest = max(real, pace.backoff_until or real)
     (slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=earliest, rate=account.calls_per_second)
     lease = timing.permitted(loopback=account.loopback).lease
-    moved = session.execute(
+    return session.scalar(
         update(Call)
         .where(Call.id == call_id, Call.state == CallState.CLAIMED)
         .values(slot_at=slot_at, check_at=slot_at + lease)
-        .returning(Call.id)
-    ).one_or_none()
-    return None if moved is None else slot_at - real
-
-
-def _may_leave(slot_at: datetime, backoff_until: datetime | None, *, at: datetime, tolerance: timedelta) -> bool:
-    in_slot = slot_at <= at <= slot_at + tolerance
-    return in_slot and (backoff_until is None or backoff_until <= at)
+        .returning(Call.slot_at)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,64 +101,85 @@ class Held:
     number: str
 
 
-def hold_still(session: Session, call_id: UUID, *, timing: Timing) -> Held | None:
-    """Lock what the intent depends on; None where the call is not to be placed (any more).
+def hold_still(session: Session, call_ids: Collection[UUID], *, timing: Timing) -> list[Held]:
+    """Lock what the intents depend on; without the calls that are not to be placed (any more).
 
     Account, campaign and person are share-locked, so a freeze, a pause or a suppression waits for us or is seen by
     us. We may wait for them too: read the clock after this, not before, or calling hours are judged by the past.
     """
-    row = session.execute(
-        select(Call.account_id, Call.campaign_id, Call.person_id, Call.prospect_id).where(Call.id == call_id)
-    ).one_or_none()
-    if row is None:
-        return None
-    session.execute(select(Account.id).where(Account.id == row.account_id).with_for_update(read=True))
-    session.execute(select(Campaign.id).where(Campaign.id == row.campaign_id).with_for_update(read=True))
-    number = session.execute(
-        select(Person.number).where(Person.id == row.person_id).with_for_update(read=True)
-    ).scalar_one()
-    locked = lock(session, call_id, timing=timing)
-    return None if locked is None or locked.call.state != CallState.CLAIMED else Held(locked, number)
+    rows = session.execute(select(Call.account_id, Call.campaign_id, Call.person_id).where(Call.id.in_(call_ids))).all()
+    _share(session, Account.id, {row.account_id for row in rows})
+    _share(session, Campaign.id, {row.campaign_id for row in rows})
+    numbers = {row.id: row.number for row in _share(session, Person.id, {row.person_id for row in rows}, Person.number)}
+    locked = lock_all(session, call_ids, timing=timing)
+    claimed = [one for one in locked.values() if one.call.state == CallState.CLAIMED]
+    return [Held(one, numbers[one.call.person_id]) for one in sorted(claimed, key=lambda one: one.call.slot_at)]
 
 
-def prepare(session: Session, held: Held, *, now: datetime, real: datetime) -> Prepared | None:
-    """The intent: after the commit of this, and only then, the one request may be made.
+def _share(
+    session: Session, column: InstrumentedAttribute[Any], ids: Collection[object], *more: InstrumentedAttribute[Any]
+) -> Sequence[Row[Any]]:
+    query = select(column, *more).where(column.in_(ids)).order_by(column)  # one order: no deadlocks
+    return session.execute(query.with_for_update(read=True)).all()
 
-    Each claimed call is handed out a single time. None where a check failed, or where its send slot is not now: it
-    passed during a wait, or somebody moved it. Then it stays claimed, and `await_slot` says when it may leave.
+
+def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: datetime) -> list[Prepared]:
+    """The intents: after the commit of this, and only then, one request each may be made.
+
+    Each claimed call is handed out a single time. Left out are those of which a check failed, and those whose send
+    slot is not now or in a moment: it passed during a wait, or somebody moved it. These stay claimed, and
+    `await_slots` says when they may leave.
     """
-    locked = held.locked
-    prospect, call, campaign = locked.prospect, locked.call, locked.campaign
-    backoff_until = session.scalar(select(Pace.backoff_until).where(Pace.account_id == call.account_id))
-    if not _may_leave(call.slot_at, backoff_until, at=real, tolerance=LOCK_TOLERANCE):
-        return None
-    decision = decide(gather(session, [prospect.id])[prospect.id], now)
-    if isinstance(decision, Refused):
-        move(locked, Evidence.WITHDRAWN, now=now, real=real, why=decision.why)
-        set_state(prospect, decision.becomes, now=now, due_at=decision.retry_at, why=decision.why)
-        return None
-    move(locked, Evidence.INTENT, now=now, real=real)
-    phone_number_id = session.execute(
-        select(PhoneNumber.provider_id).where(PhoneNumber.id == call.phone_number_id)
-    ).scalar_one()
-    request = create_call(
-        call.id,
-        campaign=campaign.definition,
-        account=campaign.account,
-        phone_number_id=phone_number_id,
-        number=held.number,
-        extension=prospect.extension,
-        name=prospect.name,
-        variables=prospect.variables,
-        webhook_url=webhook_url(campaign.account),
-    )
-    return Prepared(
-        request=request,
-        account_id=call.account_id,
-        campaign_id=call.campaign_id,
-        account=campaign.account,
-        send_budget=locked.timing.send_budget,
-    )
+    calls = [one.locked.call for one in held]
+    backoffs = _by_id(session, Pace.account_id, Pace.backoff_until, {call.account_id for call in calls})
+    caller_ids = _by_id(session, PhoneNumber.id, PhoneNumber.provider_id, {call.phone_number_id for call in calls})
+    facts = gather(session, [one.locked.prospect.id for one in held])
+    prepared = []
+    for one in held:
+        locked = one.locked
+        prospect, call, campaign = locked.prospect, locked.call, locked.campaign
+        if not _may_leave(call.slot_at, backoffs[call.account_id], at=real):
+            continue
+        decision = decide(facts[prospect.id], now)
+        if isinstance(decision, Refused):
+            move(locked, Evidence.WITHDRAWN, now=now, real=real, why=decision.why)
+            set_state(prospect, decision.becomes, now=now, due_at=decision.retry_at, why=decision.why)
+            continue
+        move(locked, Evidence.INTENT, now=now, real=real)
+        request = create_call(
+            call.id,
+            campaign=campaign.definition,
+            account=campaign.account,
+            phone_number_id=caller_ids[call.phone_number_id],
+            number=one.number,
+            extension=prospect.extension,
+            name=prospect.name,
+            variables=prospect.variables,
+            webhook_url=webhook_url(campaign.account),
+        )
+        prepared.append(
+            Prepared(
+                call_id=call.id,
+                request=request,
+                account_id=call.account_id,
+                campaign_id=call.campaign_id,
+                account=campaign.account,
+                wait=max(call.slot_at - real, timedelta(0)),
+                send_budget=locked.timing.send_budget,
+            )
+        )
+    return prepared
+
+
+def _by_id(
+    session: Session, column: InstrumentedAttribute[Any], value: InstrumentedAttribute[Any], ids: Collection[UUID]
+) -> dict[UUID, Any]:
+    return dict(session.execute(select(column, value).where(column.in_(ids))).all())
+
+
+def _may_leave(slot_at: datetime, backoff_until: datetime | None, *, at: datetime) -> bool:
+    in_slot = slot_at - TOGETHER <= at <= slot_at + LOCK_TOLERANCE
+    return in_slot and (backoff_until is None or backoff_until <= max(slot_at, at))
 
 
 def webhook_url(account: AccountDefinition) -> str | None:
@@ -157,28 +187,45 @@ def webhook_url(account: AccountDefinition) -> str | None:
     return None if account.public_url is None else f"{account.public_url}/webhooks/vapi/{account.name}"
 
 
-def record_accepted(
-    session: Session, call_id: UUID, answer: Message, *, now: datetime, real: datetime, timing: Timing
+def record(
+    session: Session,
+    answers: Mapping[UUID, Message | CallFailure],
+    *,
+    now: datetime,
+    real: datetime,
+    timing: Timing,
 ) -> None:
-    """The provider has the call: keep its id and its first state. Another id than one already known means review."""
-    locked = _locked(session, call_id, timing)
-    call = locked.call
-    if not _store_answer(session, call, "accepted", answer.body, answer.provider_id, now=now):
-        return
-    known = answer.provider_id is None or know(session, call, answer.provider_id, real=real)
-    call.blocked = answer.limits is not None and answer.limits.blocked
-    move(locked, Evidence.QUEUED if known else Evidence.CONFLICT, now=now, real=real)
+    """What the provider said to these requests, or how they failed, as one more piece of evidence about each call."""
+    locked = lock_all(session, answers.keys(), timing=timing)
+    if vanished := answers.keys() - locked.keys():
+        raise LookupError(f"call {min(vanished)} vanished while it was being placed")
+    told = {call_id: answer for call_id, answer in answers.items() if not isinstance(answer, CallUnclear)}
+    first = _store_answers(session, {call_id: locked[call_id].call for call_id in told}, told, now=now)
+    named = [
+        (locked[call_id].call, answer.provider_id)
+        for call_id, answer in told.items()
+        if call_id in first and isinstance(answer, Message) and answer.provider_id is not None
+    ]
+    known = know(session, named, real=real)
+    conflicting = {call.id for call, _ in named} - known
+    for call_id, answer in answers.items():
+        one = locked[call_id]
+        if isinstance(answer, CallUnclear):
+            # The provider may have placed the call: it is asked about, and nobody is rung again meanwhile.
+            move(one, Evidence.UNCLEAR, now=now, real=real, why=str(answer))
+        elif call_id not in first:
+            pass  # answered before
+        elif isinstance(answer, Message):
+            one.call.blocked = answer.limits is not None and answer.limits.blocked
+            # Another id than one already known means review.
+            move(one, Evidence.CONFLICT if call_id in conflicting else Evidence.QUEUED, now=now, real=real)
+        else:
+            _fail(session, one, answer, now=now, real=real)
 
 
-def record_failure(
-    session: Session, call_id: UUID, failure: CallFailure, *, now: datetime, real: datetime, timing: Timing
-) -> None:
+def _fail(session: Session, locked: Locked, failure: CallFailure, *, now: datetime, real: datetime) -> None:
     """The provider did not accept the call, and said so; or nothing was sent. Nobody was rung."""
-    locked = _locked(session, call_id, timing)
     prospect, call = locked.prospect, locked.call
-    body = {"problem": type(failure).__name__, "status": failure.status, "message": str(failure)}
-    if not _store_answer(session, call, "refused", body, None, now=now):
-        return
     if move(locked, Evidence.WITHDRAWN, now=now, real=real, why=str(failure)).effect is not Effect.MOVE:
         return
     if isinstance(failure, CallRefused):
@@ -190,11 +237,6 @@ def record_failure(
     uncount(session, prospect, call)
     wait = TRY_AGAIN if isinstance(failure, NotSent | AccountRefused) else locked.timing.capacity_wait
     set_state(prospect, ProspectState.WAITING, now=now, due_at=now + wait, why=str(failure))
-
-
-def record_unclear(session: Session, call_id: UUID, why: str, *, now: datetime, real: datetime, timing: Timing) -> None:
-    """The provider may have placed the call: it is asked about, and nobody is rung again meanwhile."""
-    move(_locked(session, call_id, timing), Evidence.UNCLEAR, now=now, real=real, why=why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,27 +291,31 @@ def record_hang_up(
     )
 
 
-def _locked(session: Session, call_id: UUID, timing: Timing) -> Locked:
-    locked = lock(session, call_id, timing=timing)
-    if locked is None:
-        raise LookupError(f"call {call_id} vanished while it was being placed")
-    return locked
-
-
-def _store_answer(
-    session: Session, call: Call, kind: str, body: Mapping[str, Any], provider_id: str | None, *, now: datetime
-) -> bool:
-    """Keep the answer as one more event of the call; False where this call was answered before."""
-    statement = insert(Event).values(
-        account_id=call.account_id,
-        call_id=call.id,
-        provider_id=provider_id,
-        learned="answered",
-        type=kind,
-        dedupe_key=f"answer:{call.id}",
-        body=dict(body),
-        received_at=now,
-        applied_at=now,
-    )
-    stored = session.execute(statement.on_conflict_do_nothing().returning(Event.id)).one_or_none()
-    return stored is not None
+def _store_answers(
+    session: Session, calls: Mapping[UUID, Call], answers: Mapping[UUID, Message | CallFailure], *, now: datetime
+) -> set[UUID]:
+    """Keep the answers as one more event of each call; returns the calls that were not answered before."""
+    if not answers:
+        return set()
+    rows = []
+    for call_id, answer in answers.items():
+        if isinstance(answer, Message):
+            kind, provider_id, body = "accepted", answer.provider_id, dict(answer.body)
+        else:
+            kind, provider_id = "refused", None
+            body = {"problem": type(answer).__name__, "status": answer.status, "message": str(answer)}
+        rows.append(
+            {
+                "account_id": calls[call_id].account_id,
+                "call_id": call_id,
+                "provider_id": provider_id,
+                "learned": "answered",
+                "type": kind,
+                "dedupe_key": f"answer:{call_id}",
+                "body": body,
+                "received_at": now,
+                "applied_at": now,
+            }
+        )
+    statement = insert(Event).values(rows).on_conflict_do_nothing().returning(Event.call_id)
+    return set(session.scalars(statement))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -18,7 +18,7 @@ from campaigns.rules.call_state import HOLDS_LINE, CallState
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import RECHECK, Allowed, Refused, decide
-from campaigns.rules.pacing import Demand, free_lines, share, slots_within, stamp
+from campaigns.rules.pacing import Demand, free_lines, share, slots_within, stamp, together
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 
@@ -99,6 +99,12 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
             if not more or patience[campaign_id] <= 0:
                 del hungry[campaign_id]  # nobody else of it is due, or its cap is reached: its share goes to the others
     return offered
+
+
+def lots(session: Session, call_ids: Collection[UUID]) -> list[list[UUID]]:
+    """These claimed calls in the order of their slots, in lots for a worker each."""
+    rows = session.execute(select(Call.id, Call.slot_at).where(Call.id.in_(call_ids)).order_by(Call.slot_at)).all()
+    return [[rows[place].id for place in lot] for lot in together([row.slot_at for row in rows])]
 
 
 def back_off(session: Session, account_id: UUID, *, until: datetime) -> None:

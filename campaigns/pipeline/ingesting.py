@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, defer
 
 from campaigns.errors import UnknownName
-from campaigns.ledger import Locked, guard_id, heard, know, lock_all, move
+from campaigns.ledger import Locked, guard_ids, heard, know, lock_all, move
 from campaigns.models import Account, Call, Change, Event, MessageCount
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.call_status import CallStatus
@@ -174,7 +174,7 @@ def apply_alone(session: Session, event_id: int, *, now: datetime, real: datetim
     (stored,) = messages.values()
     message = stored.message
     if message.provider_id is not None and not _find_calls(session, messages):
-        guard_id(session, stored.account_id, message.provider_id)
+        guard_ids(session, [(stored.account_id, message.provider_id)])
     if _find_calls(session, messages):  # its id may have been stored since we looked
         applied, _ = apply(session, [event_id], now=now, real=real, timing=timing)
         return applied[0] if applied else None
@@ -192,7 +192,7 @@ def _apply(
 ) -> Applied | None:
     call = locked.call
     evidence = _EVIDENCE.get(message.status) if message.status is not None else None
-    if message.provider_id is not None and not know(session, call, message.provider_id, real=real):
+    if message.provider_id is not None and call.id not in know(session, [(call, message.provider_id)], real=real):
         evidence = Evidence.CONFLICT
     effect = "noted"
     freed = False

@@ -8,6 +8,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 HORIZON = timedelta(seconds=2)  # how far ahead slots are given out: two ticks, so that a worker never waits longer
+TOGETHER = timedelta(milliseconds=100)
+"""Calls whose slots lie this close are prepared together: up to here a call may be left in doubt by a dying worker
+before its slot came, and a hundred a second need it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +64,14 @@ def share(free: int, demands: Sequence[Demand]) -> Mapping[UUID, int]:
         )
         given[poorest.campaign_id] += 1
     return given
+
+
+def together(slots: Sequence[datetime]) -> list[range]:
+    """The positions of ascending `slots` in lots that are prepared together: each within `TOGETHER` of its first."""
+    lots: list[range] = []
+    for place, slot in enumerate(slots):
+        if lots and slot - slots[lots[-1].start] <= TOGETHER:
+            lots[-1] = range(lots[-1].start, place + 1)
+        else:
+            lots.append(range(place, place + 1))
+    return lots

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,8 +25,13 @@ def claimed(session: Session, now: datetime, **changes: Any) -> Call:
 
 
 def prepare(session: Session, call_id: UUID, now: datetime, *, real: datetime = REAL) -> calling.Prepared | None:
-    held = calling.hold_still(session, call_id, timing=TIMING)
-    return None if held is None else calling.prepare(session, held, now=now, real=real)
+    held = calling.hold_still(session, [call_id], timing=TIMING)
+    return next(iter(calling.prepare(session, held, now=now, real=real)), None)
+
+
+def wait(session: Session, call_id: UUID, *, real: datetime = REAL) -> timedelta | None:
+    """How long until the call's slot; None where it has none."""
+    return calling.await_slots(session, [call_id], real=real, timing=TIMING).get(call_id)
 
 
 def accepted(call: Call, now: datetime, *, provider_id: str = "call-1", **more: Any) -> Message:
@@ -35,11 +40,11 @@ def accepted(call: Call, now: datetime, *, provider_id: str = "call-1", **more: 
 
 
 def record(session: Session, call: Call, answer: Message, now: datetime) -> None:
-    calling.record_accepted(session, call.id, answer, now=now, real=REAL, timing=TIMING)
+    calling.record(session, {call.id: answer}, now=now, real=REAL, timing=TIMING)
 
 
 def fail(session: Session, call: Call, failure: CallFailure, now: datetime) -> None:
-    calling.record_failure(session, call.id, failure, now=now, real=REAL, timing=TIMING)
+    calling.record(session, {call.id: failure}, now=now, real=REAL, timing=TIMING)
 
 
 def person(session: Session, call: Call) -> Prospect:

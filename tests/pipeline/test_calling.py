@@ -12,14 +12,14 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from campaigns import db
-from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotSent, Throttled
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, Throttled
 from campaigns.models import Campaign, Event, Pace, Person, Suppression
-from campaigns.pipeline import calling, dispatching, ingesting, scheduling
+from campaigns.pipeline import dispatching, ingesting, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
 from tests import factories
-from tests.pipeline.placing import REAL, TIMING, accepted, claimed, fail, person, prepare, record
+from tests.pipeline.placing import REAL, TIMING, accepted, claimed, fail, person, prepare, record, wait
 
 
 def test_the_intent_builds_the_request_and_is_counted(session: Session, now: datetime) -> None:
@@ -221,7 +221,7 @@ def test_a_refusal_that_comes_after_a_webhook_does_not_undo_the_call(session: Se
 def test_an_unclear_answer_keeps_the_person_held(session: Session, now: datetime) -> None:
     call = claimed(session, now)
     prepare(session, call.id, now)
-    calling.record_unclear(session, call.id, "the provider answered 500", now=now, real=REAL, timing=TIMING)
+    fail(session, call, CallUnclear("the provider answered 500"), now)
     found = person(session, call)
     assert call.state is CallState.UNKNOWN
     assert (found.state, found.calls) == (ProspectState.IN_CALL, 1)
@@ -262,8 +262,8 @@ def test_a_report_that_came_before_its_call_was_known_is_due_once_the_id_arrives
 def test_a_call_waits_for_its_slot(session: Session, now: datetime) -> None:
     call = claimed(session, now)
     early = REAL - timedelta(seconds=1.5)
-    assert calling.await_slot(session, call.id, real=early, timing=TIMING) == timedelta(seconds=1.5)
-    assert calling.await_slot(session, call.id, real=REAL + timedelta(seconds=0.3), timing=TIMING) == timedelta(0)
+    assert wait(session, call.id, real=early) == timedelta(seconds=1.5)
+    assert wait(session, call.id, real=REAL + timedelta(seconds=0.3)) == timedelta(0)
 
 
 def test_a_missed_slot_is_stamped_anew_behind_the_others(session: Session, now: datetime) -> None:
@@ -271,7 +271,7 @@ def test_a_missed_slot_is_stamped_anew_behind_the_others(session: Session, now: 
     call = claimed(session, now)
     late = REAL + timedelta(seconds=5)
     session.execute(update(Pace).values(next_slot=late + timedelta(seconds=3)))
-    assert calling.await_slot(session, call.id, real=late, timing=TIMING) == timedelta(seconds=3)
+    assert wait(session, call.id, real=late) == timedelta(seconds=3)
     session.refresh(call)
     assert call.slot_at == late + timedelta(seconds=3)
     assert session.scalar(select(Pace.next_slot)) == late + timedelta(seconds=3.5)
@@ -283,7 +283,7 @@ def test_a_call_whose_slot_passed_during_a_wait_is_not_sent_but_stamped_anew(ses
     late = REAL + timedelta(seconds=1.5)
     assert prepare(session, call.id, now, real=late) is None
     assert call.state is CallState.CLAIMED
-    assert calling.await_slot(session, call.id, real=late, timing=TIMING) == timedelta(seconds=1)
+    assert wait(session, call.id, real=late) == timedelta(seconds=1)
     session.expire(call)
     assert prepare(session, call.id, now, real=REAL + timedelta(seconds=2)) is None  # its new slot is still to come
     assert prepare(session, call.id, now, real=REAL + timedelta(seconds=2.5)) is not None
@@ -296,7 +296,7 @@ def test_a_back_off_holds_calls_that_are_claimed_already(session: Session, now: 
     until = REAL + timedelta(seconds=7)
     dispatching.back_off(session, campaign.account_id, until=until)
     assert [prepare(session, call.id, now) for call in calls] == [None, None]
-    waits = [calling.await_slot(session, call.id, real=REAL, timing=TIMING) for call in calls]
+    waits = [wait(session, call.id, real=REAL) for call in calls]
     assert waits == [timedelta(seconds=7), timedelta(seconds=8)]  # and not together once it is over
     for call in calls:
         assert call.state is CallState.CLAIMED
@@ -308,5 +308,5 @@ def test_there_is_no_slot_for_a_call_that_is_not_claimed_any_more(session: Sessi
     call = claimed(session, now)
     prepare(session, call.id, now)
     session.flush()
-    assert calling.await_slot(session, call.id, real=REAL, timing=TIMING) is None
-    assert calling.await_slot(session, uuid4(), real=REAL, timing=TIMING) is None
+    assert wait(session, call.id, real=REAL) is None
+    assert wait(session, uuid4(), real=REAL) is None

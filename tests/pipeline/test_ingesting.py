@@ -116,12 +116,12 @@ def test_a_report_and_its_calls_id_that_come_side_by_side_find_each_other(databa
     def learn() -> None:
         with db.transaction(database) as session:
             answer = accepted(call, now, provider_id=PROVIDER_ID)
-            calling.record_accepted(session, call.id, answer, now=now, real=REAL, timing=TIMING)
+            calling.record(session, {call.id: answer}, now=now, real=REAL, timing=TIMING)
 
     # The id is being stored while the report is looked at: the report waits for that, and finds its call.
     with db.transaction(database) as answering:
         answer = accepted(call, now, provider_id=PROVIDER_ID)
-        calling.record_accepted(answering, call.id, answer, now=now, real=REAL, timing=TIMING)
+        calling.record(answering, {call.id: answer}, now=now, real=REAL, timing=TIMING)
         with held_up(database, apply) as applied:
             answering.commit()
     assert applied.result() is not None

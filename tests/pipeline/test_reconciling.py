@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
+from campaigns.errors import CallUnclear
 from campaigns.models import Call, Outcome
 from campaigns.pipeline import calling, ingesting, reconciling, reporting, settling
 from campaigns.pipeline.settling import Ended
@@ -147,7 +148,7 @@ def test_what_we_failed_to_hear_is_no_sign_of_life(session: Session, now: dateti
     call = in_call(session, now)
     tell(session, call, status(call, "ringing", now), now)
     miss(session, call, now, REAL)
-    calling.record_unclear(session, call.id, "a timeout", now=now, real=REAL, timing=TIMING)
+    calling.record(session, {call.id: CallUnclear("a timeout")}, now=now, real=REAL, timing=TIMING)
     assert call.asked == 1
 
 

@@ -135,7 +135,7 @@ def test_an_accepted_call_is_queued(vapi: Canned, session: Session, now: datetim
     call = placing(session, now)
     with vapi.says(201, recorded(name)) as client:
         answer = read_call(client.create_call(REQUEST), now=now)
-    calling.record_accepted(session, call.id, answer, now=now, real=now, timing=Timing())
+    calling.record(session, {call.id: answer}, now=now, real=now, timing=Timing())
     assert (call.state, call.blocked, call.provider_id) == (CallState.QUEUED, blocked, recorded(name)["id"])
 
 

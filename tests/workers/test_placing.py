@@ -16,7 +16,7 @@ from campaigns.rules.prospect_state import ProspectState
 from tests import factories
 from tests.pipeline.waiting import held_up
 from tests.workers.conftest import Silent
-from workers.calls import place_call
+from workers.calls import place_calls
 
 
 def claimed(session: Session, now: datetime) -> UUID:
@@ -31,7 +31,7 @@ def test_the_calling_window_is_judged_after_the_wait_for_locks(working_database:
         call_id = claimed(session, now)
     with db.transaction(working_database) as holding:
         holding.execute(select(Campaign.id).with_for_update())
-        with held_up(working_database, lambda: place_call(str(call_id))) as placed:
+        with held_up(working_database, lambda: place_calls(str(call_id))) as placed:
             with db.transaction(working_database) as session:
                 clock.rehearse(session, origin_at=now + timedelta(hours=12), speed=1)  # night falls meanwhile
             holding.commit()
@@ -53,7 +53,7 @@ def test_a_key_that_cannot_be_sent_stops_the_account_and_reaches_nobody(
     with db.transaction(working_database) as session:
         factories.account(session, now, base_url=silent_provider.url)
         call_id = claimed(session, now)
-    place_call(str(call_id))
+    place_calls(str(call_id))
     with db.transaction(working_database) as session:
         assert session.get_one(Call, call_id).state is CallState.NOT_PLACED
         assert session.scalars(select(Prospect.state)).one() is ProspectState.WAITING
@@ -68,8 +68,8 @@ def test_a_provider_that_hangs_up_leaves_the_call_unknown(
     with db.transaction(working_database) as session:
         factories.account(session, now, base_url=silent_provider.url)
         call_id = claimed(session, now)
-    place_call(str(call_id))
-    place_call(str(call_id))
+    place_calls(str(call_id))
+    place_calls(str(call_id))
     assert len(silent_provider.asked) == 1
     with db.transaction(working_database) as session:
         assert session.get_one(Call, call_id).state is CallState.UNKNOWN
