@@ -62,7 +62,7 @@ def _intend(calls: set[UUID]) -> tuple[list[Ready], set[UUID]]:
     began = _uptime()
     with transaction() as session:
         held = calling.hold_still(
-            session, [call for call, wait in waits.items() if wait <= first + TOGETHER], timing=timing
+            session, [call for call, wait in waits.items() if wait < first + TOGETHER], timing=timing
         )
         moment = clock.read(session)
         read_at = time.monotonic()

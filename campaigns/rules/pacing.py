@@ -9,8 +9,8 @@ from uuid import UUID
 
 HORIZON = timedelta(seconds=2)  # how far ahead slots are given out: two ticks, so that a worker never waits longer
 TOGETHER = timedelta(milliseconds=100)
-"""Calls whose slots lie this close are prepared together: up to here a call may be left in doubt by a dying worker
-before its slot came, and a hundred a second need it."""
+"""Calls whose slots lie closer than this are prepared together, which a hundred a second need: a worker that dies then
+leaves all of them in doubt. Up to ten calls a second it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def together(slots: Sequence[datetime]) -> list[range]:
     """The positions of ascending `slots` in lots that are prepared together: each within `TOGETHER` of its first."""
     lots: list[range] = []
     for place, slot in enumerate(slots):
-        if lots and slot - slots[lots[-1].start] <= TOGETHER:
+        if lots and slot - slots[lots[-1].start] < TOGETHER:
             lots[-1] = range(lots[-1].start, place + 1)
         else:
             lots.append(range(place, place + 1))
