@@ -53,7 +53,7 @@ def _intend(calls: set[UUID]) -> tuple[list[Ready], set[UUID]]:
     """Those of the calls whose slots come first, their intents committed, and who waits still."""
     timing = settings().timing
     with transaction() as session:
-        waits = calling.await_slots(session, calls, real=clock.read(session).real, timing=timing)
+        waits = calling.await_slots(session, calls, real=clock.read(session).real)
     waits = {call: wait for call, wait in waits.items() if wait <= LONGEST_SLEEP}
     if not waits:
         return [], set()
@@ -67,7 +67,7 @@ def _intend(calls: set[UUID]) -> tuple[list[Ready], set[UUID]]:
         moment = clock.read(session)
         read_at = time.monotonic()
         prepared = calling.prepare(session, held, now=moment.now, real=moment.real)
-    # The others were withdrawn, taken by another, or their slot passed while we waited for locks: the next look tells.
+    # The others were withdrawn, taken by another, or have another slot: the next look tells.
     ready = [Ready(each, read_at + each.wait.total_seconds(), began + each.send_budget) for each in prepared]
     return ready, waits.keys() - {each.call_id for each in prepared}
 

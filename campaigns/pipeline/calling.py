@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -33,7 +33,6 @@ from campaigns.vapi.events import Message
 from campaigns.vapi.requests import CreateCall, create_call
 
 SLOT_TOLERANCE = timedelta(milliseconds=500)  # later than this a slot was missed: sending now would crowd the next ones
-LOCK_TOLERANCE = timedelta(seconds=1)  # the same after the wait for locks: a busy machine must not run after its slots
 TRY_AGAIN = timedelta(seconds=30)  # campaign time until a person is due again whose request never left us
 
 
@@ -52,45 +51,16 @@ class Prepared:
     """Real time since before the intent after which it must not be sent any more."""
 
 
-def await_slots(
-    session: Session, call_ids: Collection[UUID], *, real: datetime, timing: Timing
-) -> dict[UUID, timedelta]:
-    """How long each call has to wait for its send slot, without those that are not to be placed (any more).
-
-    A slot that was missed is stamped anew, so that calls held up together do not leave together; so is one within
-    the time for which the provider asked us to wait.
+def await_slots(session: Session, call_ids: Collection[UUID], *, real: datetime) -> dict[UUID, timedelta]:
+    """How long each call has to wait for its send slot and for the end of a back-off, without those that are not to
+    be placed (any more).
     """
     rows = session.execute(
-        select(Call.id, Call.account_id, Call.slot_at, Pace.backoff_until)
+        select(Call.id, Call.slot_at, Pace.backoff_until)
         .join(Pace, Pace.account_id == Call.account_id)
         .where(Call.id.in_(call_ids), Call.state == CallState.CLAIMED)
-        .order_by(Call.account_id, Call.slot_at)
-    ).all()
-    waits = {}
-    for row in rows:
-        in_time = row.slot_at + SLOT_TOLERANCE >= real
-        if in_time and (row.backoff_until is None or row.backoff_until <= max(row.slot_at, real)):
-            waits[row.id] = max(row.slot_at - real, timedelta(0))
-        elif (slot_at := _stamp_anew(session, row.id, row.account_id, real=real, timing=timing)) is not None:
-            waits[row.id] = slot_at - real
-    return waits
-
-
-def _stamp_anew(
-    session: Session, call_id: UUID, account_id: UUID, *, real: datetime, timing: Timing
-) -> datetime | None:
-    """The call's next slot; None where it is no longer claimed."""
-    pace = session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
-    account = AccountDefinition.model_validate(session.get_one(Account, account_id).definition)
-    earliest = max(real, pace.backoff_until or real)
-    (slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=earliest, rate=account.calls_per_second)
-    lease = timing.permitted(loopback=account.loopback).lease
-    return session.scalar(
-        update(Call)
-        .where(Call.id == call_id, Call.state == CallState.CLAIMED)
-        .values(slot_at=slot_at, check_at=slot_at + lease)
-        .returning(Call.slot_at)
     )
+    return {row.id: max(row.slot_at, row.backoff_until or row.slot_at, real) - real for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +97,21 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
     """The intents: after the commit of this, and only then, one request each may be made.
 
     Each claimed call is handed out a single time. Left out are those of which a check failed, and those whose send
-    slot is not now or in a moment: it passed during a wait, or somebody moved it. These stay claimed, and
-    `await_slots` says when they may leave.
+    slot is not now or in a moment: these stay claimed, and `await_slots` says when they may leave.
     """
-    calls = [one.locked.call for one in held]
-    backoffs = _by_id(session, Pace.account_id, Pace.backoff_until, {call.account_id for call in calls})
-    caller_ids = _by_id(session, PhoneNumber.id, PhoneNumber.provider_id, {call.phone_number_id for call in calls})
+    slots = _Slots(session, real)
     facts = gather(session, [one.locked.prospect.id for one in held])
+    caller_ids = _caller_ids(session, {one.locked.call.phone_number_id for one in held})
     prepared = []
     for one in held:
         locked = one.locked
         prospect, call, campaign = locked.prospect, locked.call, locked.campaign
-        if not _may_leave(call.slot_at, backoffs[call.account_id], at=real):
-            continue
         decision = decide(facts[prospect.id], now)
         if isinstance(decision, Refused):
             move(locked, Evidence.WITHDRAWN, now=now, real=real, why=decision.why)
             set_state(prospect, decision.becomes, now=now, due_at=decision.retry_at, why=decision.why)
+            continue
+        if not slots.has_come(locked):
             continue
         move(locked, Evidence.INTENT, now=now, real=real)
         request = create_call(
@@ -171,15 +139,45 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
     return prepared
 
 
-def _by_id(
-    session: Session, column: InstrumentedAttribute[Any], value: InstrumentedAttribute[Any], ids: Collection[UUID]
-) -> dict[UUID, Any]:
-    return dict(session.execute(select(column, value).where(column.in_(ids))).all())
+class _Slots:
+    """Whose send slot has come.
+
+    A slot that was missed is stamped anew, so that calls held up together do not leave together; so is one within
+    the time for which the provider asked us to wait. This happens at the last moment, under the locks of the intent:
+    were it done before, a busy machine would run after its slots and never reach one.
+    """
+
+    def __init__(self, session: Session, real: datetime) -> None:
+        self._session = session
+        self._real = real
+        self._paces: dict[UUID, Pace] = {}
+
+    def has_come(self, locked: Locked) -> bool:
+        """Whether the call may leave now or in a moment."""
+        call, real = locked.call, self._real
+        pace = self._session.get_one(Pace, call.account_id)
+        leaves_at = max(call.slot_at, real)
+        if leaves_at - call.slot_at > SLOT_TOLERANCE or (pace.backoff_until or real) > leaves_at:
+            pace = self._locked(call.account_id)
+            earliest = max(real, pace.backoff_until or real)
+            (call.slot_at,), pace.next_slot = stamp(
+                1, next_slot=pace.next_slot, now=earliest, rate=locked.campaign.account.calls_per_second
+            )
+            call.check_at = call.slot_at + locked.timing.lease
+        return call.slot_at - real < TOGETHER
+
+    def _locked(self, account_id: UUID) -> Pace:
+        if account_id not in self._paces:
+            # After calls and prospects: whoever holds a pace row waits for neither.
+            self._paces[account_id] = self._session.get_one(
+                Pace, account_id, with_for_update={"key_share": True}, populate_existing=True
+            )
+        return self._paces[account_id]
 
 
-def _may_leave(slot_at: datetime, backoff_until: datetime | None, *, at: datetime) -> bool:
-    in_slot = slot_at - TOGETHER <= at <= slot_at + LOCK_TOLERANCE
-    return in_slot and (backoff_until is None or backoff_until <= max(slot_at, at))
+def _caller_ids(session: Session, number_ids: Collection[UUID]) -> dict[UUID, str]:
+    rows = session.execute(select(PhoneNumber.id, PhoneNumber.provider_id).where(PhoneNumber.id.in_(number_ids)))
+    return {row.id: row.provider_id for row in rows}
 
 
 def webhook_url(account: AccountDefinition) -> str | None:

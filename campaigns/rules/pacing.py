@@ -11,6 +11,7 @@ HORIZON = timedelta(seconds=2)  # how far ahead slots are given out: two ticks, 
 TOGETHER = timedelta(milliseconds=100)
 """Calls whose slots lie closer than this are prepared together, which a hundred a second need: a worker that dies then
 leaves all of them in doubt. Up to ten calls a second it is one."""
+MOST_TOGETHER = 10  # calls; more side by side gain nothing on one core
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def together(slots: Sequence[datetime]) -> list[range]:
     """The positions of ascending `slots` in lots that are prepared together: each within `TOGETHER` of its first."""
     lots: list[range] = []
     for place, slot in enumerate(slots):
-        if lots and slot - slots[lots[-1].start] < TOGETHER:
+        if lots and slot - slots[lots[-1].start] < TOGETHER and len(lots[-1]) < MOST_TOGETHER:
             lots[-1] = range(lots[-1].start, place + 1)
         else:
             lots.append(range(place, place + 1))

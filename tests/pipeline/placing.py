@@ -31,7 +31,7 @@ def prepare(session: Session, call_id: UUID, now: datetime, *, real: datetime = 
 
 def wait(session: Session, call_id: UUID, *, real: datetime = REAL) -> timedelta | None:
     """How long until the call's slot; None where it has none."""
-    return calling.await_slots(session, [call_id], real=real, timing=TIMING).get(call_id)
+    return calling.await_slots(session, [call_id], real=real).get(call_id)
 
 
 def accepted(call: Call, now: datetime, *, provider_id: str = "call-1", **more: Any) -> Message:

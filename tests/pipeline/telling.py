@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -76,6 +77,35 @@ def tell(session: Session, call: Call, body: dict[str, Any], now: datetime) -> P
     found = settling.settle(session, Ended(applied.call_id, applied.ending, learned="pushed"), now=now, timing=TIMING)
     session.flush()
     return found.get(call.id)
+
+
+def calls_in(session: Session, now: datetime, many: int, *, state: CallState = CallState.PLACING) -> list[Call]:
+    campaign = factories.campaign(session, now)
+    return [factories.call(session, factories.prospect(session, campaign, now), now, state=state) for _ in range(many)]
+
+
+def store(session: Session, call: Call, body: dict[str, Any], now: datetime, *, provider_id: str | None = None) -> int:
+    body["message"]["call"]["id"] = provider_id or f"provider-{call.id}"
+    message = read_message(json.dumps(body).encode())
+    event_id, _ = ingesting.store(session, call.account_id, message, learned="pushed", now=now, real=REAL)
+    assert event_id is not None
+    return event_id
+
+
+def lives(calls: Sequence[Call], now: datetime) -> list[tuple[Call, dict[str, Any]]]:
+    """A conversation, one that was busy, a mailbox whose report revises, and one of which only the end is told."""
+    talked, busy, mailbox, silent = calls
+    return [
+        *((talked, status(talked, word, now)) for word in ("queued", "ringing", "in-progress")),
+        (talked, ended(talked, "customer-ended-call", now)),
+        (talked, report(talked, "customer-ended-call", now)),
+        (busy, status(busy, "ringing", now)),
+        (busy, ended(busy, "customer-busy", now)),
+        (busy, report(busy, "customer-ended-call", now)),
+        (mailbox, report(mailbox, "voicemail", now)),
+        (mailbox, ended(mailbox, "voicemail", now)),
+        (silent, ended(silent, "customer-did-not-answer", now)),
+    ]
 
 
 def person(session: Session, call: Call) -> Prospect:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from campaigns import db
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, Throttled
 from campaigns.models import Campaign, Event, Pace, Person, Suppression
-from campaigns.pipeline import dispatching, ingesting, scheduling
+from campaigns.pipeline import calling, dispatching, ingesting, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
@@ -271,22 +271,45 @@ def test_a_missed_slot_is_stamped_anew_behind_the_others(session: Session, now: 
     call = claimed(session, now)
     late = REAL + timedelta(seconds=5)
     session.execute(update(Pace).values(next_slot=late + timedelta(seconds=3)))
+    assert prepare(session, call.id, now, real=late) is None
+    session.flush()
     assert wait(session, call.id, real=late) == timedelta(seconds=3)
     session.refresh(call)
     assert call.slot_at == late + timedelta(seconds=3)
     assert session.scalar(select(Pace.next_slot)) == late + timedelta(seconds=3.5)
 
 
-def test_a_call_whose_slot_passed_during_a_wait_is_not_sent_but_stamped_anew(session: Session, now: datetime) -> None:
-    call = claimed(session, now)
-    session.execute(update(Pace).values(next_slot=REAL + timedelta(seconds=2.5)))
+def test_calls_held_up_together_do_not_leave_together_and_do_not_wait_for_another_look(
+    session: Session, now: datetime
+) -> None:
+    factories.account(session, now, calls_per_second=20)
+    campaign = factories.campaign(session, now)
+    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(4)]
     late = REAL + timedelta(seconds=1.5)
-    assert prepare(session, call.id, now, real=late) is None
-    assert call.state is CallState.CLAIMED
-    assert wait(session, call.id, real=late) == timedelta(seconds=1)
-    session.expire(call)
-    assert prepare(session, call.id, now, real=REAL + timedelta(seconds=2)) is None  # its new slot is still to come
-    assert prepare(session, call.id, now, real=REAL + timedelta(seconds=2.5)) is not None
+    held = calling.hold_still(session, [call.id for call in calls], timing=TIMING)
+    prepared = calling.prepare(session, held, now=now, real=late)
+    assert [each.wait for each in prepared] == [timedelta(0), timedelta(seconds=0.05)]
+    assert [call.state for call in calls].count(CallState.CLAIMED) == 2  # their new slots are too far off
+    assert sorted(call.slot_at - late for call in calls) == [timedelta(seconds=0.05 * turn) for turn in range(4)]
+
+
+def test_the_latest_moment_of_a_slot_is_half_a_second_after_it(session: Session, now: datetime) -> None:
+    factories.account(session, now, calls_per_second=1)
+    campaign = factories.campaign(session, now)
+    first, second = (factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(2))
+    session.execute(update(Pace).values(next_slot=REAL + timedelta(seconds=9)))
+    assert prepare(session, first.id, now, real=REAL + timedelta(seconds=0.5)) is not None
+    assert prepare(session, second.id, now, real=REAL + timedelta(seconds=0.51)) is None
+    assert second.slot_at == REAL + timedelta(seconds=9)
+    assert second.check_at == second.slot_at + TIMING.lease
+
+
+def test_a_call_leaves_a_moment_before_its_slot_and_waits_for_it(session: Session, now: datetime) -> None:
+    call = claimed(session, now)
+    assert prepare(session, call.id, now, real=REAL - timedelta(seconds=0.1)) is None
+    early = prepare(session, call.id, now, real=REAL - timedelta(seconds=0.09))
+    assert early is not None
+    assert early.wait == timedelta(seconds=0.09)
 
 
 def test_a_back_off_holds_calls_that_are_claimed_already(session: Session, now: datetime) -> None:
@@ -295,7 +318,9 @@ def test_a_back_off_holds_calls_that_are_claimed_already(session: Session, now: 
     calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(2)]
     until = REAL + timedelta(seconds=7)
     dispatching.back_off(session, campaign.account_id, until=until)
+    assert [wait(session, call.id, real=REAL) for call in calls] == [timedelta(seconds=7)] * 2
     assert [prepare(session, call.id, now) for call in calls] == [None, None]
+    session.flush()
     waits = [wait(session, call.id, real=REAL) for call in calls]
     assert waits == [timedelta(seconds=7), timedelta(seconds=8)]  # and not together once it is over
     for call in calls:

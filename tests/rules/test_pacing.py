@@ -9,7 +9,17 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.rules.pacing import HORIZON, Demand, free_lines, share, slots_within, stamp
+from campaigns.rules.pacing import (
+    HORIZON,
+    MOST_TOGETHER,
+    TOGETHER,
+    Demand,
+    free_lines,
+    share,
+    slots_within,
+    stamp,
+    together,
+)
 
 NOW = datetime(2027, 3, 2, 17, tzinfo=UTC)
 
@@ -70,3 +80,21 @@ def test_slots_are_never_closer_than_the_rate_allows(rate: float, rounds: list[t
 def test_a_slow_rate_still_gives_a_slot_when_its_time_has_come() -> None:
     assert slots_within(next_slot=NOW - timedelta(seconds=5), now=NOW, rate=0.1) == 1
     assert slots_within(next_slot=NOW + timedelta(seconds=5), now=NOW, rate=0.1) == 0
+
+
+@given(gaps=st.lists(st.integers(0, 300), max_size=60))
+def test_lots_hold_every_call_once_in_order_and_none_is_long_or_large(gaps: list[int]) -> None:
+    slots, at = [], NOW
+    for gap in gaps:
+        at += timedelta(milliseconds=gap)
+        slots.append(at)
+    lots = together(slots)
+    assert [place for lot in lots for place in lot] == list(range(len(slots)))
+    for lot in lots:
+        assert slots[lot[-1]] - slots[lot.start] < TOGETHER
+        assert 1 <= len(lot) <= MOST_TOGETHER
+
+
+def test_up_to_ten_calls_a_second_each_goes_alone() -> None:
+    slots, _ = stamp(20, next_slot=NOW, now=NOW, rate=10)
+    assert together(slots) == [range(place, place + 1) for place in range(20)]
