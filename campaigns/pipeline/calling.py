@@ -99,7 +99,7 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
     Each claimed call is handed out a single time. Left out are those of which a check failed, and those whose send
     slot is not now or in a moment: these stay claimed, and `await_slots` says when they may leave.
     """
-    slots = _Slots(session, real)
+    slots = _Slots(session, {one.locked.call.account_id for one in held}, real)
     facts = gather(session, [one.locked.prospect.id for one in held])
     caller_ids = _caller_ids(session, {one.locked.call.phone_number_id for one in held})
     prepared = []
@@ -147,18 +147,20 @@ class _Slots:
     were it done before, a busy machine would run after its slots and never reach one.
     """
 
-    def __init__(self, session: Session, real: datetime) -> None:
+    def __init__(self, session: Session, account_ids: Collection[UUID], real: datetime) -> None:
         self._session = session
         self._real = real
-        self._paces: dict[UUID, Pace] = {}
+        paces = session.scalars(select(Pace).where(Pace.account_id.in_(account_ids)))
+        self._paces = {pace.account_id: pace for pace in paces}
+        self._locked: set[UUID] = set()
 
     def has_come(self, locked: Locked) -> bool:
         """Whether the call may leave now or in a moment."""
         call, real = locked.call, self._real
-        pace = self._session.get_one(Pace, call.account_id)
+        pace = self._paces[call.account_id]
         leaves_at = max(call.slot_at, real)
         if leaves_at - call.slot_at > SLOT_TOLERANCE or (pace.backoff_until or real) > leaves_at:
-            pace = self._locked(call.account_id)
+            self._lock(pace)
             earliest = max(real, pace.backoff_until or real)
             (call.slot_at,), pace.next_slot = stamp(
                 1, next_slot=pace.next_slot, now=earliest, rate=locked.campaign.account.calls_per_second
@@ -166,13 +168,11 @@ class _Slots:
             call.check_at = call.slot_at + locked.timing.lease
         return call.slot_at - real < TOGETHER
 
-    def _locked(self, account_id: UUID) -> Pace:
-        if account_id not in self._paces:
+    def _lock(self, pace: Pace) -> None:
+        if pace.account_id not in self._locked:
             # After calls and prospects: whoever holds a pace row waits for neither.
-            self._paces[account_id] = self._session.get_one(
-                Pace, account_id, with_for_update={"key_share": True}, populate_existing=True
-            )
-        return self._paces[account_id]
+            self._session.refresh(pace, with_for_update={"key_share": True})
+            self._locked.add(pace.account_id)
 
 
 def _caller_ids(session: Session, number_ids: Collection[UUID]) -> dict[UUID, str]:
