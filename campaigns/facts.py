@@ -10,11 +10,11 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
-from sqlalchemy import ColumnElement, SQLColumnExpression, Text, cast, exists, or_, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, Text, and_, cast, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from campaigns.models import Account, Call, Campaign, Consent, Outcome, Prospect, Suppression
-from campaigns.rules.call_state import HOLDS_PERSON
+from campaigns.rules.call_state import HOLDS_LINE, HOLDS_PERSON, CallState
 from campaigns.rules.calling_rules import applicable, zoned_windows
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
@@ -137,6 +137,11 @@ def about_newcomer(
 ) -> Facts:
     """The facts about somebody who is about to become a prospect."""
     return _facts(campaign, country=country, states=states, zones=zones, suppressed=suppressed, own_consent=own_consent)
+
+
+def holds_line(now: datetime) -> ColumnElement[bool]:
+    """Whether a call may be using one of its account's lines: an unknown one for its longest duration at most."""
+    return and_(Call.state.in_(sorted(HOLDS_LINE)), ~and_(Call.state == CallState.UNKNOWN, Call.line_until < now))
 
 
 def suppressed(person_id: SQLColumnExpression[int], campaign_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:

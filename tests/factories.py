@@ -143,6 +143,7 @@ def call(
         "check_at": now + timedelta(seconds=30),
         "claimed_at": now,
         "intent_at": None if state is CallState.CLAIMED else now,
+        "line_until": None if state is CallState.CLAIMED else now + timedelta(minutes=10),
         "quiet_at": None if state is CallState.CLAIMED else now + timedelta(minutes=15),
         "blocked": False,
         "asked": 0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
@@ -61,8 +60,7 @@ app.conf.update(
 
 @setup_logging.connect
 def _log_plainly(**_: Any) -> None:
-    level = os.environ.get("OUTBOUND_LOG_LEVEL", "INFO").upper()
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("celery.app.trace").setLevel("WARNING")  # a line for each hint would drown what matters
     logging.getLogger("celery.worker.strategy").setLevel("WARNING")
     logging.getLogger("celery.beat").setLevel("WARNING")  # as would a line for each tick, each second

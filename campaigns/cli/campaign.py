@@ -93,7 +93,7 @@ def list_(*, as_json: AsJson = False) -> None:
     Example: outbound campaign list
     """
     with transaction() as session:
-        found = reporting.campaigns(session)
+        found = reporting.campaigns(session, now=clock.read(session).now)
     if as_json:
         print_json([_as_json(progress) for progress in found])
         return
@@ -112,7 +112,7 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
     """
     with transaction() as session:
         found = scheduling.find(session, name)
-        progress = reporting.progress(session, found)
+        progress = reporting.progress(session, found, now=clock.read(session).now)
         definition = dict(found.definition)
     if as_json:
         print_json(_as_json(progress) | {"definition": definition})

@@ -197,22 +197,21 @@ def record(
     locked = lock_all(session, answers.keys(), timing=timing)
     if vanished := answers.keys() - locked.keys():
         raise LookupError(f"call {min(vanished)} vanished while it was being placed")
-    told = {call_id: answer for call_id, answer in answers.items() if not isinstance(answer, CallUnclear)}
-    first = _store_answers(session, {call_id: locked[call_id].call for call_id in told}, told, now=now)
+    first = _store_answers(session, {call_id: one.call for call_id, one in locked.items()}, answers, now=now)
     named = [
         (locked[call_id].call, answer.provider_id)
-        for call_id, answer in told.items()
+        for call_id, answer in answers.items()
         if call_id in first and isinstance(answer, Message) and answer.provider_id is not None
     ]
     known = know(session, named, real=real)
     conflicting = {call.id for call, _ in named} - known
     for call_id, answer in answers.items():
         one = locked[call_id]
+        if call_id not in first:
+            continue  # answered before
         if isinstance(answer, CallUnclear):
             # The provider may have placed the call: it is asked about, and nobody is rung again meanwhile.
             move(one, Evidence.UNCLEAR, now=now, real=real, why=str(answer))
-        elif call_id not in first:
-            pass  # answered before
         elif isinstance(answer, Message):
             one.call.blocked = answer.limits is not None and answer.limits.blocked
             # Another id than one already known means review.
@@ -293,14 +292,12 @@ def _store_answers(
     session: Session, calls: Mapping[UUID, Call], answers: Mapping[UUID, Message | CallFailure], *, now: datetime
 ) -> set[UUID]:
     """Keep the answers as one more event of each call; returns the calls that were not answered before."""
-    if not answers:
-        return set()
     rows = []
     for call_id, answer in answers.items():
         if isinstance(answer, Message):
             kind, provider_id, body = "accepted", answer.provider_id, dict(answer.body)
         else:
-            kind, provider_id = "refused", None
+            kind, provider_id = "unclear" if isinstance(answer, CallUnclear) else "refused", None
             body = {"problem": type(answer).__name__, "status": answer.status, "message": str(answer)}
         rows.append(
             {

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from campaigns.facts import CampaignFacts, about_campaigns, gather
+from campaigns.facts import CampaignFacts, about_campaigns, gather, holds_line
 from campaigns.ledger import set_state
 from campaigns.models import Account, Call, Campaign, Pace, PhoneNumber, Prospect
-from campaigns.rules.call_state import HOLDS_LINE, CallState
+from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import RECHECK, Allowed, Refused, decide
@@ -119,12 +119,7 @@ def back_off(session: Session, account_id: UUID, *, until: datetime) -> None:
 def _lines_held(session: Session, account_id: UUID, *, now: datetime) -> dict[UUID, int]:
     rows = session.execute(
         select(Call.campaign_id, func.count())
-        .where(
-            Call.account_id == account_id,
-            Call.state.in_(sorted(HOLDS_LINE)),
-            # An unknown call can use a line for its longest duration at most.
-            ~and_(Call.state == CallState.UNKNOWN, Call.line_until < now),
-        )
+        .where(Call.account_id == account_id, holds_line(now))
         .group_by(Call.campaign_id)
     )
     return dict(rows.all())

@@ -12,6 +12,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
+from campaigns.facts import holds_line
 from campaigns.models import (
     Account,
     Call,
@@ -25,7 +26,7 @@ from campaigns.models import (
     Suppression,
     Tally,
 )
-from campaigns.rules.call_state import HOLDS_LINE, CallState
+from campaigns.rules.call_state import CallState
 from campaigns.rules.prospect_state import FINAL, ProspectState
 
 
@@ -56,7 +57,7 @@ class Progress:
         return sum(number for state, number in self.prospects.items() if state in FINAL)
 
 
-def progress(session: Session, campaign: Campaign) -> Progress:
+def progress(session: Session, campaign: Campaign, *, now: datetime) -> Progress:
     """The campaign's figures as they are now."""
     rows = session.execute(
         select(Tally.name, func.sum(Tally.count)).where(Tally.campaign_id == campaign.id).group_by(Tally.name)
@@ -66,7 +67,7 @@ def progress(session: Session, campaign: Campaign) -> Progress:
         select(func.count()).where(
             Call.account_id == campaign.account_id,
             Call.campaign_id == campaign.id,
-            Call.state.in_(sorted(HOLDS_LINE)),
+            holds_line(now),
         )
     )
     return Progress(
@@ -93,10 +94,10 @@ def accounts(session: Session) -> list[dict[str, Any]]:
     return found
 
 
-def campaigns(session: Session) -> list[Progress]:
+def campaigns(session: Session, *, now: datetime) -> list[Progress]:
     """Every campaign, newest first."""
     ordered = session.scalars(select(Campaign).order_by(Campaign.created_at.desc(), Campaign.name))
-    return [progress(session, campaign) for campaign in ordered]
+    return [progress(session, campaign, now=now) for campaign in ordered]
 
 
 def count_from_rows(session: Session, campaign_id: UUID) -> dict[str, int]:

@@ -146,9 +146,10 @@ def command(
     campaign = find(session, name, lock=True)
     started = campaign.starts_at is None or campaign.starts_at <= now
     if wanted is Command.START and not _has_any(session, campaign, frozenset({ProspectState.WAITING})):
-        raise NotAllowed(
-            f"campaign {name} has nobody to call: import a list with `outbound prospects import FILE --campaign {name}`"
-        )
+        advice = f"import a list with `outbound prospects import FILE --campaign {name}`"
+        if _has_any(session, campaign, frozenset(ProspectState)):
+            advice = f"everybody is held or done, and `outbound prospects list --campaign {name}` says why"
+        raise NotAllowed(f"campaign {name} has nobody to call: {advice}")
     before = campaign.state
     campaign.state = after(before, wanted, started=started)
     campaign.state_why = why

@@ -151,7 +151,7 @@ def judge_answers(campaign: CampaignDefinition, account: AccountDefinition, answ
     if refused is not None:
         yield Check("key", Level.ERROR, f"is refused: {refused}; put a private key into {account.key_env}")
         return
-    silent = next((failure for failure in failures if failure.status is None), None)
+    silent = next((each for each in failures if each.status is None or each.status == 429 or each.status >= 500), None)
     if silent is not None:
         yield Check("key", Level.ERROR, f"{silent}: nothing can be learned from {account.base_url} now")
         return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -18,6 +20,8 @@ from campaigns.pipeline import ingesting
 from campaigns.rules.definition import AccountDefinition, BearerCheck, HmacCheck, WebhookCheck
 from campaigns.settings import secret, secret_bytes, settings
 from campaigns.vapi.signature import Bearer, Hmac, SharedSecret, Strategy, verify
+
+log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 1.0  # a changed account is obeyed this soon; asking for each message would cost as much as storing it
 
@@ -33,11 +37,11 @@ class Door:
     is_open: bool = False
     """Anybody may enter: a rehearsal that was told to be insecure."""
     problem: str | None = None
-    """Why nobody can be let in until the account or this process's environment is mended."""
+    """What is to be mended in the account or in this process's environment; without any strategy nobody is let in."""
 
     def check(self, *, headers: Mapping[str, str], body: bytes, url: str, now: datetime) -> str | None:
         """The sender's own id of the message, if one was signed. Raises `Unauthenticated` or `SetupError`."""
-        if self.problem is not None:
+        if self.problem is not None and not self.strategies:
             raise SetupError(self.problem)
         if self.is_open:
             return None
@@ -78,35 +82,52 @@ class Doors:
         with db.transaction(self._database_url) as session:
             rows = ingesting.accounts(session)
             real = clock.read(session).real
-        return {name: _door(account_id, stored) for account_id, name, stored in rows}, real
+        doors = {name: _door(account_id, stored) for account_id, name, stored in rows}
+        for name, door in doors.items():
+            before = self._doors.get(name)
+            if door.problem is not None and (before is None or before.problem != door.problem):
+                log.error("the webhooks of account %s: %s", name, door.problem)
+        return doors, real
 
 
 def strategies(checks: Sequence[WebhookCheck]) -> list[Strategy]:
     """The account's checks with their secrets. Raises `SetupError` where the environment lacks one."""
+    return [_strategy(check, check.secret_env) for check in checks]
+
+
+def _usable(checks: Sequence[WebhookCheck]) -> list[Strategy]:
+    """The same with the secrets that are there: one that is missing must not shut out whoever signs with another."""
     found: list[Strategy] = []
     for check in checks:
-        secrets = tuple(secret(name).encode() for name in check.secret_env)
-        if isinstance(check, HmacCheck):
-            if check.secret_is_base64:
-                secrets = tuple(secret_bytes(name) for name in check.secret_env)
-            found.append(
-                Hmac(
-                    secrets=secrets,
-                    algorithm=check.algorithm,
-                    signature_header=check.signature_header,
-                    timestamp_header=check.timestamp_header,
-                    prefix=check.prefix,
-                    encoding=check.encoding,
-                    payload_format=check.payload_format,
-                    tolerance=check.tolerance,
-                    message_id_header=check.message_id_header,
-                )
-            )
-        elif isinstance(check, BearerCheck):
-            found.append(Bearer(secrets=secrets, header=check.header, prefix=check.prefix))
-        else:
-            found.append(SharedSecret(secrets=secrets, header=check.header))
+        known = []
+        for name in check.secret_env:
+            with suppress(SetupError):
+                _strategy(check, [name])
+                known.append(name)
+        if known:
+            found.append(_strategy(check, known))
     return found
+
+
+def _strategy(check: WebhookCheck, names: Sequence[str]) -> Strategy:
+    secrets = tuple(secret(name).encode() for name in names)
+    if isinstance(check, HmacCheck):
+        if check.secret_is_base64:
+            secrets = tuple(secret_bytes(name) for name in names)
+        return Hmac(
+            secrets=secrets,
+            algorithm=check.algorithm,
+            signature_header=check.signature_header,
+            timestamp_header=check.timestamp_header,
+            prefix=check.prefix,
+            encoding=check.encoding,
+            payload_format=check.payload_format,
+            tolerance=check.tolerance,
+            message_id_header=check.message_id_header,
+        )
+    if isinstance(check, BearerCheck):
+        return Bearer(secrets=secrets, header=check.header, prefix=check.prefix)
+    return SharedSecret(secrets=secrets, header=check.header)
 
 
 def require_checks(database_url: str) -> None:
@@ -138,6 +159,11 @@ def _door(account_id: UUID, stored: Mapping[str, object]) -> Door:
     insecure = definition.loopback and settings().insecure_webhooks
     try:
         found = strategies(definition.webhook)
-    except (SetupError, InvalidDefinition) as problem:
+    except InvalidDefinition as problem:
         return Door(account_id, url, (), is_open=insecure, problem=None if insecure else str(problem))
+    except SetupError as problem:
+        usable = _usable(definition.webhook)
+        return Door(
+            account_id, url, usable, is_open=insecure and not usable, problem=None if insecure else str(problem)
+        )
     return Door(account_id, url, found, is_open=insecure and not found)

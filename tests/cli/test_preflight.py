@@ -105,6 +105,14 @@ def test_a_provider_that_is_not_there_is_said(spring: Outbound) -> None:
     assert "the provider does not answer: ConnectError: nothing can be learned from http://127.0.0.1:9 now" in found.out
 
 
+def test_a_provider_that_is_down_has_not_accepted_the_key(spring: Outbound, provider: Provider) -> None:
+    provider.reply = lambda _: answer(503)
+    found = spring("campaign", "preflight", "spring", "--json")
+    assert (found.code, found.err) == (1, "")
+    assert "is accepted" not in found.out
+    assert "nothing can be learned from" in found.out
+
+
 def test_a_campaign_that_does_not_exist_is_said_in_one_line(spring: Outbound) -> None:
     said = spring("campaign", "preflight", "sprint").wrong()
     assert said == "campaign 'sprint' does not exist: `outbound campaign list` shows those that do"

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
+from campaigns import clock
 from campaigns.models import Call, Campaign, Event, Import, Outcome, Person, Prospect
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.call_state import CallState
@@ -103,7 +104,7 @@ def _unapplied(system: System) -> list[int]:
 def _nobody_disappeared(system: System, name: str) -> None:
     with system.session() as session:
         campaign = scheduling.find(session, name)
-        progress = reporting.progress(session, campaign)
+        progress = reporting.progress(session, campaign, now=clock.read(session).now)
         imported, in_file, repeated, rejected = session.execute(
             select(
                 func.sum(Import.new), func.sum(Import.rows), func.sum(Import.already_there), func.sum(Import.rejected)

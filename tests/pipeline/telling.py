@@ -114,7 +114,7 @@ def person(session: Session, call: Call) -> Prospect:
 
 def figures(session: Session, call: Call) -> dict[str, int]:
     ledger.write_tallies(session)
-    progress = reporting.progress(session, session.get_one(Campaign, call.campaign_id))
+    progress = reporting.progress(session, session.get_one(Campaign, call.campaign_id), now=call.changed_at)
     return (
         {f"prospect:{state}": number for state, number in progress.prospects.items()}
         | {f"outcome:{outcome}": number for outcome, number in progress.outcomes.items()}

@@ -221,10 +221,12 @@ def test_a_refusal_that_comes_after_a_webhook_does_not_undo_the_call(session: Se
 def test_an_unclear_answer_keeps_the_person_held(session: Session, now: datetime) -> None:
     call = claimed(session, now)
     prepare(session, call.id, now)
-    fail(session, call, CallUnclear("the provider answered 500"), now)
+    fail(session, call, CallUnclear("the provider answered 500", status=500), now)
     found = person(session, call)
     assert call.state is CallState.UNKNOWN
     assert (found.state, found.calls) == (ProspectState.IN_CALL, 1)
+    event = session.scalars(select(Event).where(Event.call_id == call.id)).one()
+    assert (event.learned, event.type, event.body["status"]) == ("answered", "unclear", 500)  # for the person's story
 
 
 def test_a_report_that_came_before_its_call_was_known_is_due_once_the_id_arrives(

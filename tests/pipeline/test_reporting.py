@@ -27,7 +27,7 @@ def test_progress_counts_everybody_by_state(session: Session, campaign: Campaign
         factories.prospect(session, campaign, now, state=state)
     factories.prospect(session, campaign, now)
     factories.prospect(session, factories.campaign(session, now, name="other"), now)
-    progress = reporting.progress(session, campaign)
+    progress = reporting.progress(session, campaign, now=now)
     assert progress.prospects == {**{str(state): 1 for state in ProspectState}, "waiting": 2}
     assert progress.total == len(ProspectState) + 1
     assert progress.finished == len(FINAL)
@@ -42,16 +42,18 @@ def test_progress_counts_calls_lines_and_outcomes(session: Session, campaign: Ca
     ledger.count(session, campaign.id, "outcome:voicemail", 1, 1)
     ledger.count(session, campaign.id, "outcome:voicemail", 2, -1)
     ledger.write_tallies(session)
-    progress = reporting.progress(session, campaign)
+    progress = reporting.progress(session, campaign, now=now)
     assert progress.calls == len(CallState) - 1  # what is only claimed has not been made
     assert progress.lines == len(HOLDS_LINE)
+    later = reporting.progress(session, campaign, now=now + timedelta(hours=1))
+    assert later.lines == len(HOLDS_LINE) - 1  # an unknown call has given its line back after its longest duration
     assert progress.outcomes == {"busy": 2}
 
 
 def test_campaigns_are_listed_newest_first(session: Session, now: datetime) -> None:
     for age, name in enumerate(["new", "middle", "old"]):
         factories.campaign(session, now - timedelta(days=age), name=name)
-    assert [progress.name for progress in reporting.campaigns(session)] == ["new", "middle", "old"]
+    assert [progress.name for progress in reporting.campaigns(session, now=now)] == ["new", "middle", "old"]
 
 
 def test_a_story_is_told_in_the_order_it_happened(session: Session, now: datetime) -> None:

@@ -95,6 +95,10 @@ def test_the_life_of_a_campaign(session: Session, now: datetime) -> None:
     campaign = factories.campaign(session, now, state=CampaignState.DRAFT)
     with pytest.raises(NotAllowed, match="nobody to call"):
         command(session, Command.START, now)
+    factories.prospect(session, campaign, now, state=ProspectState.HELD)
+    with pytest.raises(NotAllowed, match="nobody to call: everybody is held or done"):
+        command(session, Command.START, now)
+    session.execute(delete(Prospect))
     factories.prospect(session, campaign, now)
     assert command(session, Command.START, now) is CampaignState.RUNNING
     assert command(session, Command.PAUSE, now, why="lunch") is CampaignState.PAUSED
@@ -167,7 +171,7 @@ def test_a_campaign_completes_when_nobody_is_left_and_the_held_expire(session: S
     assert held.state_why.endswith("no_consent: none")
     assert in_review.state is ProspectState.REVIEW
     ledger.write_tallies(session)
-    progress = reporting.progress(session, campaign)
+    progress = reporting.progress(session, campaign, now=now)
     assert dict(progress.prospects) == {"completed": 1, "expired": 1, "review": 1}
 
 

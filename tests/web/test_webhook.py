@@ -131,6 +131,21 @@ def test_both_secrets_of_a_rotation_are_accepted(web: Web) -> None:
         assert web.post(body, signed(body, secret=SECRETS[secret])).status_code == 200
 
 
+def test_a_secret_that_is_not_there_yet_does_not_shut_out_the_other_and_is_believed_once_it_is(web: Web) -> None:
+    apply(web.database, [{"name": "rotated", "webhook": [{"type": "hmac", "secret_env": ["HOOK_OLD", "HOOK_ADDED"]}]}])
+
+    def status(secret: str) -> int:
+        body = message("status-ringing", provider_id=str(uuid.uuid4()))
+        return web.post(body, signed(body, secret=secret), account="rotated").status_code
+
+    assert status(SECRETS["HOOK_OLD"]) == 200
+    assert status("added") == 401
+    assert "HOOK_ADDED is not set" in web.log.read_text(encoding="utf-8")
+    (web.log.parent / ".env").write_text("HOOK_ADDED=added\n", encoding="utf-8")
+    eventually(lambda: status("added") == 200, "the new secret is believed", seconds=10)
+    assert status(SECRETS["HOOK_OLD"]) == 200
+
+
 def test_a_secret_in_base64_is_decoded_before_it_signs(web: Web) -> None:
     body = message("status-ringing", provider_id=str(uuid.uuid4()))
     assert web.post(body, signed(body, secret=SECRETS["HOOK_ENCODED"]), account="encoded").status_code == 401
