@@ -38,7 +38,8 @@ _UNSPOKEN_ROLES: Final = ("system", "developer")
 
 # Objects of which only these keys are kept: the rest is prompts, keys and configuration that the provider can show.
 _KEPT: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("assistant", "toAssistant", "fromAssistant", "squad", "workflow"), ("id", "name")),
+    **dict.fromkeys(("toAssistant", "fromAssistant", "squad", "workflow"), ("id", "name")),
+    "assistant": ("id", "name", "metadata"),  # which may hold our call id: what is stored is read again
     **dict.fromkeys(
         ("assistantOverrides", "squadOverrides", "workflowOverrides", "membersOverrides"),
         ("metadata", "variableValues"),
