@@ -217,7 +217,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(client: Client, provider: 
             sent += len(piece)
 
     provider.send = pour
-    with pytest.raises(CallUnclear, match="did not arrive: DecodingError"):
+    with pytest.raises(CallUnclear, match="did not arrive: TooLarge"):
         client.create_call(REQUEST)
     assert LARGEST_BODY <= sent < 2 * LARGEST_BODY
 
