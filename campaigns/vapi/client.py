@@ -256,6 +256,9 @@ class Client:
             headers["Content-Type"] = "application/json"
         give_up = time.monotonic() + LONGEST_ANSWER.total_seconds()
         with self._http.stream(method, url, content=content, params=params, headers=headers) as response:
+            if "," in response.headers.get("Content-Encoding", ""):
+                # Each packing multiplies by a thousand: five kilobytes would be gigabytes before we could count them.
+                raise httpx.DecodingError("the provider's answer is packed more than once")
             body = bytearray()
             for piece in response.iter_bytes():
                 body += piece

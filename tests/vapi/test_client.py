@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import time
 import traceback
@@ -220,6 +221,15 @@ def test_an_answer_without_end_is_not_read_to_its_end(client: Client, provider: 
     with pytest.raises(CallUnclear, match="did not arrive: TooLarge"):
         client.create_call(REQUEST)
     assert LARGEST_BODY <= sent < 2 * LARGEST_BODY
+
+
+def test_an_answer_that_was_packed_twice_is_not_unpacked(client: Client, provider: Provider) -> None:
+    packed = gzip.compress(gzip.compress(b'{"id": "a-call"}'))
+    provider.reply = lambda _: answer(201, packed, content_encoding="gzip, gzip")
+    with pytest.raises(CallUnclear, match="did not arrive: DecodingError"):
+        client.create_call(REQUEST)
+    provider.reply = lambda _: answer(201, gzip.compress(b'{"id": "a-call"}'), content_encoding="gzip")
+    assert client.create_call(REQUEST) == {"id": "a-call"}
 
 
 def test_a_connection_is_used_again_at_once_and_not_after_it_was_left_alone(
