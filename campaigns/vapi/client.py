@@ -128,7 +128,9 @@ class Client:
 
     def get_call(self, provider_id: str) -> Mapping[str, Any] | None:
         """The provider's record of a call; None where it says that there is none. Raises `CallFailure`."""
-        return self._find("call", provider_id)
+        record = self._find("call", provider_id)
+        # One of the states of a call is that it was not found: asked again and again, it would never end.
+        return None if record is not None and record.get("status") == "not-found" else record
 
     def get_assistant(self, assistant_id: str) -> Mapping[str, Any] | None:
         """A saved assistant; None where it says that there is none. Raises `CallFailure`."""

@@ -298,6 +298,11 @@ def test_an_id_is_asked_for_as_it_is(client: Client, provider: Provider, wanted:
     assert [asked.target for asked in provider.asked] == [target]
 
 
+def test_a_record_that_says_that_there_is_no_such_call_is_none(client: Client, provider: Provider) -> None:
+    provider.reply = lambda _: answer(200, {"id": "a-call", "status": "not-found"})
+    assert client.get_call("a-call") is None
+
+
 @pytest.mark.parametrize("wanted", ["", ".", ".."])
 def test_what_is_no_id_asks_for_nothing_else(client: Client, provider: Provider, wanted: str) -> None:
     with pytest.raises(CallFailure, match="is not the id of a call"):
