@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 
 import typer
@@ -22,7 +23,7 @@ from campaigns.cli.prospects import prospects
 from campaigns.cli.simulator import simulator
 from campaigns.cli.status import freeze, status, unfreeze
 from campaigns.cli.up import up
-from campaigns.errors import OutboundError, SetupError
+from campaigns.errors import InvalidInput, OutboundError, SetupError
 
 app = typer.Typer(
     name="outbound",
@@ -72,6 +73,7 @@ def main() -> None:
             # Names are in every script; a machine whose locale knows only one must not stop a command half-way.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
+        _check_arguments()
         app()
     except OutboundError as problem:
         say(f"outbound: {problem}")
@@ -83,6 +85,14 @@ def main() -> None:
         # Whoever read our output has seen enough; the interpreter must not complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _check_arguments() -> None:
+    # Before anything is done: the database would refuse them after a call was ended, and its audit would be lost.
+    odd = next((word for word in sys.argv[1:] if re.search("[\ud800-\udfff]", word)), None)
+    if odd is not None:
+        shown = odd.encode(errors="backslashreplace").decode()
+        raise InvalidInput(f"{shown[:50]} holds bytes that are no UTF-8 text: write it in this terminal's letters")
 
 
 def _in_a_line(problem: SQLAlchemyError) -> str:

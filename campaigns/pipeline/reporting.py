@@ -26,7 +26,7 @@ from campaigns.models import (
     Suppression,
     Tally,
 )
-from campaigns.rules.call_state import CallState
+from campaigns.rules.call_state import LIVE, CallState
 from campaigns.rules.prospect_state import FINAL, ProspectState
 
 
@@ -269,6 +269,10 @@ class Trouble:
     do: str
 
 
+# Its longest duration after its quiet period, by the real clock: with one that runs faster this only comes later.
+_LONG_AGO = Call.quiet_at + (Call.line_until - Call.intent_at) < func.clock_timestamp()
+
+
 def troubles(session: Session) -> list[Trouble]:
     """Everything that does not mend itself; empty means that all is well."""
     found = [
@@ -281,6 +285,11 @@ def troubles(session: Session) -> list[Trouble]:
             "calls with an incident: the provider knows more of them than our ledger",
             _count(session, select(func.count()).where(Call.incident.is_not(None))),
             "look at them with `outbound prospects list --campaign NAME --incidents`",
+        ),
+        Trouble(
+            "calls that should have ended long ago: the provider says that they go on, or does not say",
+            _count(session, select(func.count()).where(Call.state.in_(LIVE | {CallState.UNKNOWN}), _LONG_AGO)),
+            "look at them with `outbound calls list`; one that is live is ended with `outbound calls hang-up`",
         ),
         Trouble(
             "events in the dead letter: they name no call that we know, or could not be applied",

@@ -187,7 +187,8 @@ def _keep(
     for name, value in facts.items():
         if value is not None and (ending.complete or getattr(outcome, name) in (None, {})):
             setattr(outcome, name, value)
-    if ending.complete or outcome.outcome == OutcomeClass.UNKNOWN:
+    # A report without a reason adds what it has: what the reason heard before meant stands.
+    if (ending.complete and ending.reason is not None) or outcome.outcome == OutcomeClass.UNKNOWN:
         outcome.outcome = ending.outcome
     outcome.complete = outcome.complete or ending.complete
     outcome.learned = learned

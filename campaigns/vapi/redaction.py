@@ -25,8 +25,10 @@ _MOST_KEYS: Final = 4096  # remembered; the provider has some hundreds
 _LONGEST_KEY: Final = 100  # characters; what strangers make up takes no memory
 _NESTING: Final = (dict, list)
 _DROPPED_KEY: Final = re.compile(r"^(presigned.*|controlUrl|listenUrl|systemPrompt)$", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"\s*(https?|wss?)://", re.IGNORECASE)
 _SIGNED_QUERY: Final = re.compile(
-    r"[?&;]((x-amz-|x-goog-)[^=&]*|awsaccesskeyid|googleaccessid|key-pair-id|signature|sig|se|token|expires|policy)=",
+    r"[?&;]((x-amz-|x-goog-)[^=&]*|awsaccesskeyid|googleaccessid|key-pair-id|signature|sig|se|expires|policy"
+    r"|[^=&;]{0,40}(token|secret|password|api_?key)|key|auth|jwt)=",
     re.IGNORECASE,
 )
 _ANSWERS: Final = (
@@ -38,7 +40,8 @@ _UNSPOKEN_ROLES: Final = ("system", "developer")
 
 # Objects of which only these keys are kept: the rest is prompts, keys and configuration that the provider can show.
 _KEPT: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("assistant", "toAssistant", "fromAssistant", "squad", "workflow"), ("id", "name")),
+    **dict.fromkeys(("toAssistant", "fromAssistant", "squad", "workflow"), ("id", "name")),
+    "assistant": ("id", "name", "metadata"),  # which may hold our call id: what is stored is read again
     **dict.fromkeys(
         ("assistantOverrides", "squadOverrides", "workflowOverrides", "membersOverrides"),
         ("metadata", "variableValues"),
@@ -122,7 +125,7 @@ def redacted(value: Any) -> Any:
 
 def unsigned(url: str) -> str:
     """`url` without its query where that carries a signature; any other text as it is."""
-    if url.startswith(("http://", "https://", "ws://", "wss://")) and _SIGNED_QUERY.search(url):
+    if _ADDRESS.match(url) and _SIGNED_QUERY.search(url):
         return url.split("?", 1)[0]
     return url
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from psycopg.errors import ProgramLimitExceeded
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from campaigns import clock, db
 from campaigns.pipeline import ingesting
@@ -69,13 +71,18 @@ class Store:
             with db.transaction(self._database_url) as session:
                 moment = clock.read(session)
                 new = ingesting.store_pushed(session, batch, now=moment.now, real=moment.real)
-        except OperationalError as problem:
-            return [problem] * len(batch)  # the database is away or overloaded: it would be for each half, too
         except SQLAlchemyError as problem:
-            if len(batch) == 1:
-                return [problem]
+            if len(batch) == 1 or _is_away(problem):
+                return [problem] * len(batch)
             middle = len(batch) // 2  # one of them is to blame: the others must not pay for it
             return [*self._store(batch[:middle]), *self._store(batch[middle:])]
         for event_id in new:
             self._wake(event_id)
         return [None] * len(batch)
+
+
+def _is_away(problem: SQLAlchemyError) -> bool:
+    """Whether the database is away or overloaded, as it would be for each half of a batch, too."""
+    if isinstance(problem, DBAPIError) and isinstance(problem.orig, ProgramLimitExceeded):
+        return False  # one message, or all of them together, are more than PostgreSQL takes: halves may fit
+    return isinstance(problem, OperationalError | NoConnection)

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 LARGEST_BODY = 8 * 1024 * 1024  # a report carries the whole conversation and the assistant: rarely over 1 MB
 MOST_HELD = 8 * LARGEST_BODY  # bytes of all bodies under way; parsed they take some times as much memory
+ALWAYS_TAKEN = 64 * 1024  # bytes of one body: nine strangers who say nothing must not silence everybody who is proven
 BODY_SECONDS = 15.0  # from the headers to the last byte; Vapi itself gives up after 20 s
 QUICK_TO_READ = 256 * 1024  # bytes; parsing more would keep everybody else waiting for over 10 ms
 
@@ -61,7 +62,7 @@ class Bodies:
                     self._held += len(piece)
                     if len(body) > LARGEST_BODY:
                         raise _Refused(413, f"larger than {LARGEST_BODY} bytes")
-                    if self._held > MOST_HELD:
+                    if self._held > MOST_HELD and len(body) > ALWAYS_TAKEN:
                         raise _Refused(503, "too much at once: please send it again")
         except TimeoutError:
             raise _Refused(408, f"not sent within {BODY_SECONDS:g} s") from None

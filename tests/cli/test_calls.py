@@ -152,3 +152,9 @@ def test_a_refused_key_is_said_in_one_line(world: World) -> None:
     said = world.outbound("calls", "hang-up", "5f2c9a1e6f0d4c559a862f1f6a0f7c11", VAPI_API_KEY="another").wrong()
     assert said.startswith("the provider answered 401: Invalid Key.")
     assert json.dumps(world.changes()) == "[]"
+
+
+def test_a_reason_that_could_not_be_kept_ends_no_call(world: World, simulator: Simulator) -> None:
+    said = world.outbound("calls", "hang-up", str(FIRST), "--why", "caf\udce9").wrong()  # Latin-1, as a shell passes it
+    assert said == "caf\\udce9 holds bytes that are no UTF-8 text: write it in this terminal's letters"
+    assert simulator.get(world.provider_id)["status"] != "ended"

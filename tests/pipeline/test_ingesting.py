@@ -139,3 +139,26 @@ def test_a_report_and_its_calls_id_that_come_side_by_side_find_each_other(databa
     learned.result()
     with db.transaction(database) as session:
         assert session.get_one(Event, event_id).retry_at == REAL
+
+
+OURS = "our id"
+PLACES: dict[str, dict[str, Any]] = {
+    "the overrides": {"assistantOverrides": {"metadata": {"call_id": OURS}}},
+    "a squad's overrides": {"squadOverrides": {"metadata": {"call_id": OURS}}},
+    "the customer's overrides": {"customer": {"assistantOverrides": {"metadata": {"call_id": OURS}}}},
+    "the assistant": {"assistant": {"metadata": {"call_id": OURS}}},
+    "the name": {"name": OURS},
+    "the external id": {"customer": {"externalId": OURS}},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_our_id_is_found_in_every_place_by_whoever_applies_what_was_stored(
+    session: Session, now: datetime, place: str
+) -> None:
+    call = in_call(session, now)
+    body = status(call, "ringing", now)
+    where = json.loads(json.dumps(PLACES[place]).replace(OURS, str(call.id)))
+    body["message"]["call"] = {"id": PROVIDER_ID, **where}
+    tell(session, call, body, now)
+    assert call.state is CallState.RINGING

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from campaigns import ledger
+from campaigns import clock, ledger
 from campaigns.errors import UnknownName
 from campaigns.models import Campaign, Event, Outcome, Suppression
 from campaigns.pipeline import halting, reporting, scheduling
@@ -156,3 +156,18 @@ def test_all_is_well_until_it_is_not(session: Session, campaign: Campaign, now: 
         (1, "account main is frozen"),
     ]
     assert "the key is refused" in troubles[3].what
+
+
+@pytest.mark.parametrize("state", [CallState.UNKNOWN, CallState.QUEUED, CallState.IN_PROGRESS])
+def test_a_call_that_never_ends_is_said_once_it_has_lasted_longer_than_any_may(
+    session: Session, campaign: Campaign, state: CallState
+) -> None:
+    now = clock.read(session).real
+    longest = timedelta(hours=1)
+    for began, number in ((now - timedelta(minutes=30), 0), (now - timedelta(hours=2), 1)):
+        someone = factories.prospect(session, campaign, began)
+        call = factories.call(session, someone, began, state=state, line_until=began + longest)
+        assert [each.count for each in reporting.troubles(session)] == [1] * number
+    call.state = CallState.ENDED
+    session.flush()
+    assert reporting.troubles(session) == []

@@ -12,16 +12,17 @@ from sqlalchemy.orm import Session
 
 from campaigns import ledger
 from campaigns.models import Event, Outcome
-from campaigns.pipeline import ingesting, reporting, scheduling
+from campaigns.pipeline import ingesting, reporting, scheduling, settling
+from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import Command
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
-from campaigns.vapi.events import read_message
+from campaigns.vapi.events import read_call, read_message
 from tests import factories
 from tests.pipeline.placing import prepare
-from tests.pipeline.telling import REAL, TIMING, ended, figures, in_call, person, report, status, tell
+from tests.pipeline.telling import PROVIDER_ID, REAL, TIMING, ended, figures, in_call, person, report, status, tell
 
 
 def test_a_conversation_settles_with_its_report(session: Session, now: datetime) -> None:
@@ -246,3 +247,22 @@ def test_waits_other_than_the_defaults_are_for_stand_ins_only(session: Session, 
         locked = ledger.lock(session, call.id, timing=hasty)
         assert locked is not None
         assert locked.timing.silence == silence
+
+
+@pytest.mark.parametrize("pushed", [True, False], ids=["pushed", "asked"])
+def test_a_report_that_gives_no_reason_does_not_undo_the_one_that_was_heard(
+    session: Session, now: datetime, *, pushed: bool
+) -> None:
+    call = in_call(session, now)
+    tell(session, call, ended(call, "customer-ended-call", now), now)
+    if pushed:
+        told = report(call, "", now)
+        told["message"]["endedReason"] = None
+        tell(session, call, told, now)
+    else:
+        record = {"id": PROVIDER_ID, "status": "ended", "endedAt": now.isoformat(), "analysis": {"summary": "agreed"}}
+        ending = read_call(record, now=now).ending
+        settling.settle(session, Ended(call.id, ending, learned="asked"), now=now, timing=TIMING)
+    outcome = session.get_one(Outcome, call.id)
+    assert (outcome.outcome, outcome.complete, outcome.summary) == (OutcomeClass.COMPLETED, True, "agreed")
+    assert person(session, call).state is ProspectState.COMPLETED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import time
 import traceback
@@ -217,9 +218,18 @@ def test_an_answer_without_end_is_not_read_to_its_end(client: Client, provider: 
             sent += len(piece)
 
     provider.send = pour
-    with pytest.raises(CallUnclear, match="did not arrive: DecodingError"):
+    with pytest.raises(CallUnclear, match="did not arrive: TooLarge"):
         client.create_call(REQUEST)
     assert LARGEST_BODY <= sent < 2 * LARGEST_BODY
+
+
+def test_an_answer_that_was_packed_twice_is_not_unpacked(client: Client, provider: Provider) -> None:
+    packed = gzip.compress(gzip.compress(b'{"id": "a-call"}'))
+    provider.reply = lambda _: answer(201, packed, content_encoding="gzip, gzip")
+    with pytest.raises(CallUnclear, match="did not arrive: DecodingError"):
+        client.create_call(REQUEST)
+    provider.reply = lambda _: answer(201, gzip.compress(b'{"id": "a-call"}'), content_encoding="gzip")
+    assert client.create_call(REQUEST) == {"id": "a-call"}
 
 
 def test_a_connection_is_used_again_at_once_and_not_after_it_was_left_alone(
@@ -286,6 +296,11 @@ def test_an_id_is_asked_for_as_it_is(client: Client, provider: Provider, wanted:
     provider.reply = lambda _: answer(200, {"id": wanted, "status": "queued"})
     assert client.get_call(wanted) == {"id": wanted, "status": "queued"}
     assert [asked.target for asked in provider.asked] == [target]
+
+
+def test_a_record_that_says_that_there_is_no_such_call_is_none(client: Client, provider: Provider) -> None:
+    provider.reply = lambda _: answer(200, {"id": "a-call", "status": "not-found"})
+    assert client.get_call("a-call") is None
 
 
 @pytest.mark.parametrize("wanted", ["", ".", ".."])

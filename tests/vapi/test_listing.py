@@ -64,6 +64,13 @@ def test_a_listing_that_may_hide_more_is_halved(calls: int, listings: int) -> No
     assert asked == listings
 
 
+def test_a_listing_that_is_too_large_to_be_read_is_halved_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "LARGEST_BODY", 3_000)  # as if each call brought megabytes of conversation
+    found, asked = listed([milliseconds(START + turn * MINUTE / 100) for turn in range(100)])
+    assert sorted(found) == list(range(100))
+    assert asked > 1
+
+
 def test_the_ends_of_the_window_belong_to_it() -> None:
     assert sorted(listed([START, START + MINUTE])[0]) == [0, 1]
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from campaigns.embedded import Servers
-from campaigns.web.webhook import LARGEST_BODY, MOST_HELD
+from campaigns.web.webhook import ALWAYS_TAKEN, LARGEST_BODY, MOST_HELD
 from tests.processes import eventually
 from tests.web.conftest import Web, message, running, signed, with_accounts
 
@@ -91,7 +91,7 @@ def test_slow_senders_do_not_keep_the_others_waiting(hurried: Web) -> None:
         assert hurried.post(body, signed(body)).status_code == 200
 
 
-def test_more_than_fits_into_memory_is_turned_away_and_later_accepted(web: Web) -> None:
+def test_more_than_fits_into_memory_is_turned_away_and_later_accepted_and_what_is_small_is_taken(web: Web) -> None:
     with ExitStack() as stack:
         crowd = [stack.enter_context(connected(web)) for _ in range(MOST_HELD // LARGEST_BODY + 1)]
         for connection in crowd:
@@ -100,6 +100,8 @@ def test_more_than_fits_into_memory_is_turned_away_and_later_accepted(web: Web) 
         assert not more
         assert unlucky.recv(4096).startswith(b"HTTP/1.1 503")
         small = message("status-ringing", provider_id="small")
+        large = small + b" " * ALWAYS_TAKEN
         # What the others sent may still be on its way.
-        eventually(lambda: web.post(small, signed(small)).status_code == 503, "a full receiver", seconds=10)
-    eventually(lambda: web.post(small, signed(small)).status_code == 200, "room", seconds=20)
+        eventually(lambda: web.post(large, signed(large)).status_code == 503, "a full receiver", seconds=10)
+        assert web.post(small, signed(small)).status_code == 200
+    eventually(lambda: web.post(large, signed(large)).status_code == 200, "room", seconds=20)

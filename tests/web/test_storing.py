@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import QueuePool, select, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.orm import Session
 
 from campaigns import clock, db
 from campaigns.models import Account, Event
@@ -64,6 +68,47 @@ def test_a_message_that_cannot_be_stored_does_not_cost_the_others(ready: str) ->
     assert isinstance(said[13], IntegrityError)
     assert {provider_id for _, provider_id, _ in rows(ready)} == {str(number) for number in range(20)} - {"13"}
     assert len(woken) == 19
+
+
+def test_a_message_that_is_more_than_the_database_takes_does_not_cost_the_others(ready: str) -> None:
+    with db.transaction(ready) as session:
+        session.execute(text("CREATE INDEX too_small ON events ((body::text))"))
+    large = hang("13")
+    words = "".join(str(uuid.uuid4()) for _ in range(200))  # more than an entry of an index holds, however packed
+    large = dataclasses.replace(large, body={**large.body, "words": words})
+    said, _ = keep(ready, [large if number == 13 else hang(str(number)) for number in range(20)])
+    assert [number for number, each in enumerate(said) if each is not None] == [13]
+    assert len(rows(ready)) == 19
+
+
+def test_where_no_connection_is_free_that_is_waited_for_once_and_not_for_each_message(
+    ready: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with db.transaction(ready) as session:
+        account = session.scalars(select(Account.id)).one()
+    pool = db.engine(ready).pool
+    assert isinstance(pool, QueuePool)
+    monkeypatch.setattr(pool, "_timeout", 0.01)
+    waits: list[str] = []
+    begin = db.transaction
+
+    def waited(url: str) -> AbstractContextManager[Session]:
+        waits.append(url)
+        return begin(url)
+
+    monkeypatch.setattr(db, "transaction", waited)
+
+    async def together() -> list[Any]:
+        store = Store(ready, lambda _: None)
+        return await asyncio.gather(*(store.keep(account, hang(str(n))) for n in range(20)), return_exceptions=True)
+
+    with ExitStack() as busy:
+        for _ in range(pool.size() + 5):
+            busy.enter_context(db.engine(ready).connect())
+        said = asyncio.run(together())
+    assert {type(each) for each in said} == {NoConnection}
+    assert len(waits) == 1
+    assert keep(ready, [hang("1")])[0] == [None]
 
 
 def test_repeats_in_one_batch_and_later_are_one_event_and_one_wake(ready: str) -> None:
