@@ -9,10 +9,10 @@ from uuid import UUID
 
 from campaigns import clock
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
-from campaigns.pipeline import calling, dispatching, halting
+from campaigns.pipeline import calling, capacity, dispatching, halting
 from campaigns.pipeline.calling import Prepared
 from campaigns.settings import settings
-from campaigns.vapi.events import read_call
+from campaigns.vapi.events import Limits, read_call
 from workers.app import app, client, transaction
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,9 @@ def place_call(call_id: str) -> None:
             moment = clock.read(session)
             answer = read_call(record, now=moment.now)
             calling.record_accepted(session, call, answer, now=moment.now, real=moment.real, timing=timing)
+            news = answer.limits is not None and capacity.is_news(session, prepared.account_id, answer.limits)
+        if answer.limits is not None and news:
+            _learn_lines(prepared, answer.limits)
 
 
 def _intend(call: UUID) -> tuple[Prepared, timedelta] | None:
@@ -86,11 +89,28 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
                 if halting.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
                     log.error("campaign %s was paused: the provider refuses all its calls", prepared.campaign_id)
             case Throttled() | NotSent():
+                if isinstance(failure, Throttled) and failure.no_line:
+                    capacity.refused(session, prepared.account_id, str(failure), now=moment.now, real=moment.real)
                 dispatching.back_off(
                     session, prepared.account_id, until=moment.real + (failure.retry_after or BACK_OFF)
                 )
             case _:
                 pass  # the one call is all it says something about
+
+
+def _learn_lines(prepared: Prepared, limits: Limits) -> None:
+    with transaction() as session:
+        moment = clock.read(session)
+        capacity.told(session, prepared.account_id, limits)
+        if limits.blocked:
+            capacity.refused(
+                session,
+                prepared.account_id,
+                "it accepted a call and had no line for it",
+                now=moment.now,
+                real=moment.real,
+                remaining=limits.remaining,
+            )
 
 
 def _uptime() -> timedelta:

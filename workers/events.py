@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from campaigns import clock
-from campaigns.pipeline import ingesting, settling
+from campaigns.pipeline import breaking, capacity, ingesting, settling
+from campaigns.pipeline.ingesting import Applied
+from campaigns.rules.outcome import TECHNICAL
 from campaigns.settings import settings
-from workers.app import app, hint, log, transaction
+from workers.app import app, hint, log, one_line, transaction
 from workers.dispatch import refill
 
 SWEEP_LIMIT = 500  # events to a sweep: a few seconds of work, and the next sweep goes on
@@ -32,7 +32,7 @@ def sweep() -> None:
 def apply_one(event_id: int) -> None:
     """Apply and settle in one transaction; a failure is kept on the event, which stays due."""
     timing = settings().timing
-    freed: UUID | None = None
+    applied: Applied | None = None
     try:
         with transaction() as session:
             moment = clock.read(session)
@@ -41,11 +41,28 @@ def apply_one(event_id: int) -> None:
                 settling.settle(
                     session, applied.call_id, applied.ending, learned=applied.learned, now=moment.now, timing=timing
                 )
-                freed = applied.account_id if applied.freed else None
     except Exception as problem:  # noqa: BLE001 - whatever it is, the event keeps it and is tried again
         _keep_failure(event_id, problem)
-    if freed is not None:
-        hint(refill, str(freed))
+    else:
+        if applied is not None:
+            draw_conclusions(applied)
+
+
+def draw_conclusions(applied: Applied) -> None:
+    """What a call's end, once committed, means for others: a line is free, or there are fewer, or nothing works."""
+    ending = applied.ending
+    with one_line(f"drawing conclusions from the end of call {applied.call_id}"):
+        if applied.freed and ending is not None and ending.no_line:
+            with transaction() as session:
+                moment = clock.read(session)
+                why = "it ended a call because no line was free"
+                capacity.refused(session, applied.account_id, why, now=moment.now, real=moment.real)
+        elif ending is not None and ending.outcome in TECHNICAL:
+            with transaction() as session:
+                if breaking.pause_if_failing(session, applied.campaign_id, now=clock.read(session).now):
+                    log.error("campaign %s paused itself: too many calls failed", applied.campaign_id)
+    if applied.freed:
+        hint(refill, str(applied.account_id))
 
 
 def _keep_failure(event_id: int, problem: Exception) -> None:

@@ -20,19 +20,18 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotAllowed, NotSent, UnknownName
 from campaigns.facts import gather
-from campaigns.ledger import Locked, know, lock, move, set_state, uncount
+from campaigns.ledger import Locked, block, know, lock, move, set_state, uncount
 from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Refused, decide
-from campaigns.rules.pacing import stamp
+from campaigns.rules.pacing import lateness, stamp
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import Message
 from campaigns.vapi.requests import CreateCall, create_call
 
-SLOT_TOLERANCE = timedelta(milliseconds=500)  # later than this a slot was missed: sending now would crowd the next ones
-LOCK_TOLERANCE = timedelta(seconds=1)  # the same after the wait for locks: a busy machine must not run after its slots
+LOCK_TOLERANCE = timedelta(seconds=0.5)  # after the wait for locks: a busy machine must not run after its slots
 TRY_AGAIN = timedelta(seconds=30)  # campaign time until a person is due again whose request never left us
 
 
@@ -55,18 +54,20 @@ def await_slot(session: Session, call_id: UUID, *, real: datetime, timing: Timin
     the time for which the provider asked us to wait.
     """
     row = session.execute(
-        select(Call.account_id, Call.state, Call.slot_at, Pace.backoff_until)
+        select(Call.account_id, Call.state, Call.slot_at, Pace.backoff_until, Account.definition)
         .join(Pace, Pace.account_id == Call.account_id)
+        .join(Account, Account.id == Call.account_id)
         .where(Call.id == call_id)
     ).one_or_none()
     if row is None or row.state is not CallState.CLAIMED:
         return None
     account_id: UUID = row.account_id
     slot_at: datetime = row.slot_at
-    if _may_leave(slot_at, row.backoff_until, at=max(slot_at, real), tolerance=SLOT_TOLERANCE):
+    account = AccountDefinition.model_validate(row.definition)
+    late = lateness(account.calls_per_second)
+    if _may_leave(slot_at, row.backoff_until, at=max(slot_at, real), tolerance=late):
         return max(slot_at - real, timedelta(0))
     pace = session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
-    account = AccountDefinition.model_validate(session.get_one(Account, account_id).definition)
     earliest = max(real, pace.backoff_until or real)
     (slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=earliest, rate=account.calls_per_second)
     lease = timing.permitted(loopback=account.loopback).lease
@@ -166,8 +167,9 @@ def record_accepted(
     if not _store_answer(session, call, "accepted", answer.body, answer.provider_id, now=now):
         return
     known = answer.provider_id is None or know(session, call, answer.provider_id, real=real)
-    call.blocked = answer.limits is not None and answer.limits.blocked
     move(locked, Evidence.QUEUED if known else Evidence.CONFLICT, now=now, real=real)
+    if call.state is CallState.QUEUED and answer.limits is not None and answer.limits.blocked:
+        block(locked, real=real)
 
 
 def record_failure(

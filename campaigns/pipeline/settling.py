@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,7 @@ from campaigns.models import Call, Outcome
 from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import CampaignDefinition
 from campaigns.rules.eligibility import Refused, when_due
-from campaigns.rules.outcome import Ending, OutcomeClass
+from campaigns.rules.outcome import TECHNICAL, Ending, OutcomeClass
 from campaigns.rules.prospect_state import FINAL, ProspectState
 from campaigns.rules.retry import Again, Done, after
 from campaigns.rules.timing import Timing
@@ -48,6 +49,9 @@ def settle(
     outcome = session.get(Outcome, call_id)
     before = outcome.outcome if outcome is not None else None
     if ending is not None:
+        ending = _as_withdrawn(call, ending)
+        if ending.reason is not None and ending.outcome is not OutcomeClass.CAPACITY:
+            call.blocked = False  # it got its line, and we did not hear of it
         outcome = _keep(session, call, outcome, ending, learned=learned, now=now)
     elif outcome is None:
         unheard = Ending(reason=None, outcome=OutcomeClass.UNKNOWN, rang=True)
@@ -61,6 +65,18 @@ def settle(
         return None
     _settle(session, locked, found, now=now)
     return prospect.state
+
+
+def _as_withdrawn(call: Call, ending: Ending) -> Ending:
+    """A call that we had ended while it waited for a line was nobody's wish: its person is called again.
+
+    If it rang nobody, it is as if no line had been free. It may have begun to ring just before we ended it.
+    """
+    if call.hang_up_at is None or ending.outcome is not OutcomeClass.CANCELLED:
+        return ending
+    if call.blocked and ending.started_at is None:
+        return replace(ending, outcome=OutcomeClass.CAPACITY, rang=False)
+    return replace(ending, outcome=OutcomeClass.NO_ANSWER)
 
 
 def _settle(session: Session, locked: Locked, outcome: OutcomeClass, *, now: datetime) -> None:
@@ -106,7 +122,12 @@ def _revise(
     prospect, call, definition = locked.prospect, locked.call, locked.campaign.definition
     count(session, call.campaign_id, f"outcome:{before}", prospect.id, -1)
     count(session, call.campaign_id, f"outcome:{found}", prospect.id, 1)
-    prospect.attempts += _counts(found, definition) - _counts(before, definition)
+    if call.forgiven and found not in TECHNICAL:
+        call.forgiven = False
+        prospect.calls += 1
+        prospect.attempts += _counts(found, definition)
+    elif not call.forgiven:
+        prospect.attempts += _counts(found, definition) - _counts(before, definition)
     if prospect.state not in {ProspectState.WAITING, ProspectState.HELD}:
         return  # final; or in the next call already, whose intent or whose end finds this outcome among the facts
     match _follows(locked, found, now=now):

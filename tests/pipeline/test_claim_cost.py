@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from campaigns import clock, db
@@ -15,6 +13,7 @@ from campaigns.models import Import
 from campaigns.pipeline import dispatching
 from campaigns.rules.timing import Timing
 from tests import factories
+from tests.pipeline.plans import nodes, pages, plans_of
 
 CROWD = 30_000  # rows of each kind: a scan over one kind reads several hundred pages at least
 PAGES = 250  # a few for each look into an index, each person and each fact about one
@@ -30,40 +29,6 @@ _CROWD = text("""
            id % 4, :now, :now FROM numbered""")
 
 
-def plans_of_a_claim(url: str, now: datetime, lines: int) -> list[dict[str, Any]]:
-    """How PostgreSQL runs each query of a claim for `lines` calls, with the pages it touches."""
-    asked: list[tuple[str, Any]] = []
-    engine = db.engine(url)
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.lstrip().startswith(("SELECT", "WITH")):
-            asked.append((statement, parameters))
-
-    with Session(engine) as session:
-        account_id = session.scalars(text("SELECT id FROM accounts")).one()
-        real = clock.read(session).real
-        event.listen(engine, "before_cursor_execute", note)
-        try:
-            claimed = dispatching.claim_due(session, account_id, now=now, real=real, timing=Timing())
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
-        assert len(claimed) == lines
-        session.rollback()
-    with engine.connect() as connection:
-        explained = [
-            connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters).scalar_one()
-            for statement, parameters in asked
-        ]
-        connection.rollback()
-    return [dict(plan["Plan"]) for (plan,) in explained]
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for part in plan.get("Plans", []):
-        yield from nodes(part)
-
-
 def test_a_claim_costs_the_same_however_many_people_are_not_due(database: str, now: datetime) -> None:
     with db.transaction(database) as session:
         factories.account(session, now)
@@ -75,9 +40,15 @@ def test_a_claim_costs_the_same_however_many_people_are_not_due(database: str, n
         session.execute(_CROWD, {"now": now, "crowd": CROWD, "campaign": campaign.id, "import": source})
     with db.engine(database).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM (ANALYZE) prospects")
-    plans = plans_of_a_claim(database, now, lines=5)
+
+    def claim(session: Session) -> None:
+        account_id = session.scalars(text("SELECT id FROM accounts")).one()
+        real = clock.read(session).real
+        assert len(dispatching.claim_due(session, account_id, now=now, real=real, timing=Timing())) == 5
+
+    plans = plans_of(database, claim)
     assert len(plans) >= 8, "the queries of a claim were noted"
-    assert sum(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in plans) < PAGES, json.dumps(plans)
+    assert pages(plans) < PAGES, json.dumps(plans)
     # Only from PostgreSQL 18 on can one scan skip from one priority to the next; before, it reads everybody in between.
     due = [node["Index Cond"] for plan in plans for node in nodes(plan) if node.get("Index Name") == "ix_prospects_due"]
     due = [condition for condition in due if "priority < " not in condition][1:]  # but the look for the highest one
