@@ -123,6 +123,8 @@ class Pace(Base):
     """Real time at which the next call may be sent."""
     granted: Mapped[int | None]
     """Lines that the provider last said the account has in all, calls that come in included."""
+    granted_at: Mapped[datetime | None]
+    """Real time at which it said so."""
     ceiling: Mapped[int | None]
     """Lines that our calls may use, where the provider last refused one more; NULL: it refuses none."""
     ceiling_why: Mapped[str | None]

@@ -54,7 +54,13 @@ def place_call(call_id: str) -> None:
             moment = clock.read(session)
             answer = read_call(record, now=moment.now)
             calling.record_accepted(session, call, answer, now=moment.now, real=moment.real, timing=timing)
-            news = answer.limits is not None and capacity.is_news(session, prepared.account_id, answer.limits)
+            news = answer.limits is not None and capacity.is_news(
+                session,
+                prepared.account_id,
+                answer.limits,
+                concurrency=prepared.account.concurrency,
+                real=moment.real,
+            )
         if answer.limits is not None and news:
             _learn_lines(prepared, answer.limits)
 
@@ -101,7 +107,7 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
 def _learn_lines(prepared: Prepared, limits: Limits) -> None:
     with transaction() as session:
         moment = clock.read(session)
-        capacity.told(session, prepared.account_id, limits)
+        capacity.told(session, prepared.account_id, limits, real=moment.real)
         if limits.blocked:
             capacity.refused(
                 session,

@@ -10,23 +10,28 @@ from sqlalchemy.orm import Session
 
 from campaigns.models import Call, Pace
 from campaigns.rules.call_state import HOLDS_LINE, CallState
-from campaigns.rules.pacing import RISE, Ceiling, lowered
+from campaigns.rules.pacing import BELIEVED, RISE, Ceiling, lowered
 from campaigns.vapi.events import Limits
 
 _AT_THE_PROVIDER = HOLDS_LINE - {CallState.CLAIMED}
 """States in which a call uses a line there, as far as we know; one that is blocked waits for it."""
 
 
-def is_news(session: Session, account_id: UUID, limits: Limits) -> bool:
+def is_news(session: Session, account_id: UUID, limits: Limits, *, concurrency: int, real: datetime) -> bool:
     """Whether an answer says something of the account's lines that is to be kept. Nearly always not; takes no lock."""
-    known = session.scalar(select(Pace.granted).where(Pace.account_id == account_id))
-    return limits.blocked or (limits.limit is not None and limits.limit != known)
+    if limits.blocked or limits.limit is None:
+        return limits.blocked
+    pace = session.execute(select(Pace.granted, Pace.granted_at).where(Pace.account_id == account_id)).one()
+    if pace.granted != limits.limit:
+        return limits.limit < concurrency or (pace.granted is not None and pace.granted < concurrency)
+    return limits.limit < concurrency and (pace.granted_at is None or real - pace.granted_at > BELIEVED / 5)
 
 
-def told(session: Session, account_id: UUID, limits: Limits) -> None:
+def told(session: Session, account_id: UUID, limits: Limits, *, real: datetime) -> None:
     """Keep how many lines the account has in all, more or fewer than before. Only a fresh answer knows."""
     if limits.limit is not None:
-        _locked(session, account_id).granted = limits.limit
+        pace = _locked(session, account_id)
+        pace.granted, pace.granted_at = limits.limit, real
 
 
 def refused(

@@ -31,6 +31,7 @@ from campaigns.rules.pacing import (
     share,
     slots_within,
     stamp,
+    still_granted,
 )
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
@@ -80,10 +81,12 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
     if account.frozen_at is not None or account.stop_reason is not None:
         return offered
     lines = _lines_in_use(session, account_id, definition, now=now)
+    granted = still_granted(pace.granted, said_at=pace.granted_at, real=real)
+    ours = our_lines(limit=definition.concurrency, granted=granted, reserve=definition.reserve)
     free = min(
         free_lines(
-            ours=our_lines(limit=definition.concurrency, granted=pace.granted, reserve=definition.reserve),
-            ceiling=_ceiling(pace, definition, real=real),
+            ours=ours,
+            ceiling=_ceiling(pace, ours, real=real),
             held=lines.campaigns.total(),
         ),
         slots_within(next_slot=pace.next_slot, now=real, rate=definition.calls_per_second),
@@ -126,11 +129,10 @@ def _demand(campaign: CampaignFacts, lines: _Lines, numbers: Sequence[UUID]) -> 
     return Demand(campaign_id=campaign.id, weight=campaign.definition.weight, held=held, cap=min(caps, default=None))
 
 
-def _ceiling(pace: Pace, definition: AccountDefinition, *, real: datetime) -> int | None:
+def _ceiling(pace: Pace, ours: int, *, real: datetime) -> int | None:
     """The ceiling now; it rises by itself as time passes."""
     if pace.ceiling is None:
         return None
-    ours = our_lines(limit=definition.concurrency, granted=pace.granted, reserve=definition.reserve)
     now_at = risen(Ceiling(pace.ceiling, pace.rises_at or real + RISE), ours=ours, real=real)
     pace.ceiling = None if now_at is None else now_at.lines
     pace.rises_at = None if now_at is None else now_at.rises_at

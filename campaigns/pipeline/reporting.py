@@ -29,7 +29,7 @@ from campaigns.models import (
 from campaigns.rules.call_state import HOLDS_LINE, CallState
 from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
 from campaigns.rules.definition import AccountDefinition
-from campaigns.rules.pacing import RISE, Ceiling, our_lines, risen
+from campaigns.rules.pacing import RISE, Ceiling, our_lines, risen, still_granted
 from campaigns.rules.prospect_state import FINAL, ProspectState
 
 
@@ -129,7 +129,8 @@ def lines(session: Session, *, real: datetime) -> list[Lines]:
 def _lines(account: Account, pace: Pace, in_use: int, *, real: datetime) -> Lines:
     definition = AccountDefinition.model_validate(account.definition)
     most = our_lines(limit=definition.concurrency, granted=None, reserve=definition.reserve)
-    ours = our_lines(limit=definition.concurrency, granted=pace.granted, reserve=definition.reserve)
+    granted = still_granted(pace.granted, said_at=pace.granted_at, real=real)
+    ours = our_lines(limit=definition.concurrency, granted=granted, reserve=definition.reserve)
     why = None if ours == most else f"the provider says that the account has {pace.granted} lines in all"
     ceiling = None
     if pace.ceiling is not None:

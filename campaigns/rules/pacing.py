@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 RISE = timedelta(seconds=5)  # real time for each line won back: about as long as a line that came free stays unnoticed
+BELIEVED = timedelta(minutes=5)  # real time: with all lines in long calls no answer would ever say that there are more
 MISSED = timedelta(milliseconds=500)  # later than this a slot was missed, however slow the rate is
 CROWDED = timedelta(milliseconds=100)  # how late the hints of a busy machine come: no slot is missed for less than that
 HORIZON = timedelta(seconds=2)  # how far ahead slots are given out: two ticks, so that a worker never waits longer
@@ -23,6 +24,13 @@ class Demand:
     """Lines that it uses already."""
     cap: int | None
     """The most it may use; None for no limit of its own."""
+
+
+def still_granted(granted: int | None, *, said_at: datetime | None, real: datetime) -> int | None:
+    """The lines that the provider said the account has. What it said a while ago is tried: a line more each `RISE`."""
+    if granted is None or said_at is None:
+        return granted
+    return granted + max(0, (real - said_at - BELIEVED) // RISE)
 
 
 def our_lines(*, limit: int, granted: int | None, reserve: int) -> int:

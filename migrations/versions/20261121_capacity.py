@@ -17,6 +17,7 @@ _BLOCKED = sa.text("blocked AND state = 'queued'")
 
 def upgrade() -> None:
     op.add_column("pace", sa.Column("granted", sa.Integer(), nullable=True))
+    op.add_column("pace", sa.Column("granted_at", postgresql.TIMESTAMP(timezone=True), nullable=True))
     op.add_column("pace", sa.Column("ceiling_why", sa.Text(), nullable=True))
     op.add_column("pace", sa.Column("rises_at", postgresql.TIMESTAMP(timezone=True), nullable=True))
     op.add_column("calls", sa.Column("hang_up_at", postgresql.TIMESTAMP(timezone=True), nullable=True))
@@ -32,4 +33,5 @@ def downgrade() -> None:
     op.drop_column("calls", "hang_up_at")
     op.drop_column("pace", "rises_at")
     op.drop_column("pace", "ceiling_why")
+    op.drop_column("pace", "granted_at")
     op.drop_column("pace", "granted")

@@ -14,7 +14,7 @@ from campaigns.pipeline import capacity, dispatching, reporting, scheduling, wit
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import Command
 from campaigns.rules.outcome import OutcomeClass
-from campaigns.rules.pacing import RISE
+from campaigns.rules.pacing import BELIEVED, RISE
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.vapi.events import Limits
 from tests import factories
@@ -84,18 +84,34 @@ def test_each_refusal_puts_the_rise_off(session: Session, now: datetime) -> None
     assert claims(session, account, now, REAL + RISE * 2) == 1
 
 
+def is_news(session: Session, account: Account, limits: Limits, real: datetime = REAL) -> bool:
+    session.flush()
+    return capacity.is_news(session, account.id, limits, concurrency=10, real=real)
+
+
 def test_fewer_lines_in_all_than_the_file_says_hold_until_the_provider_says_otherwise(
     session: Session, now: datetime
 ) -> None:
     account = in_use(session, now, RINGING, reserve=1)
+    assert not is_news(session, account, Limits(blocked=False, limit=12, remaining=3))
     limits = Limits(blocked=False, limit=4, remaining=3)
-    assert capacity.is_news(session, account.id, limits)
-    capacity.told(session, account.id, limits)
-    session.flush()
-    assert not capacity.is_news(session, account.id, limits)
-    assert claims(session, account, now, REAL + RISE * 100) == 2  # four, without the one for calls that come in
-    capacity.told(session, account.id, Limits(blocked=False, limit=40, remaining=36))
-    assert claims(session, account, now, REAL + RISE * 100 + SOON) == 6
+    assert is_news(session, account, limits)
+    capacity.told(session, account.id, limits, real=REAL)
+    assert not is_news(session, account, limits)
+    assert is_news(session, account, limits, REAL + BELIEVED)
+    assert claims(session, account, now, REAL + BELIEVED) == 2  # four, without the one for calls that come in
+    more = Limits(blocked=False, limit=40, remaining=36)
+    assert is_news(session, account, more)
+    capacity.told(session, account.id, more, real=REAL)
+    assert claims(session, account, now, REAL + BELIEVED + SOON) == 6
+
+
+def test_fewer_lines_that_nobody_speaks_of_any_more_become_more_again(session: Session, now: datetime) -> None:
+    account = in_use(session, now, RINGING, RINGING, RINGING)
+    capacity.told(session, account.id, Limits(blocked=False, limit=3, remaining=0), real=REAL)
+    assert claims(session, account, now, REAL + BELIEVED) == 0
+    assert claims(session, account, now, REAL + BELIEVED + RISE) == 1
+    assert claims(session, account, now, REAL + BELIEVED + RISE * 100) == 6
 
 
 def test_whoever_asks_is_told_how_many_lines_there_are_and_why(session: Session, now: datetime) -> None:
@@ -107,7 +123,7 @@ def test_whoever_asks_is_told_how_many_lines_there_are_and_why(session: Session,
         return found
 
     assert str(lines(REAL)) == "2 in use of 8"
-    capacity.told(session, account.id, Limits(blocked=False, limit=6, remaining=None))
+    capacity.told(session, account.id, Limits(blocked=False, limit=6, remaining=None), real=REAL)
     assert "2 in use of 4 (otherwise 8): the provider says that the account has 6 lines in all" in str(lines(REAL))
     refuse(session, account, now)
     found = lines(REAL + RISE)
