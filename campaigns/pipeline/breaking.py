@@ -17,7 +17,7 @@ from campaigns.rules.breaker import trips
 from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
 from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.outcome import TECHNICAL, OutcomeClass
-from campaigns.rules.prospect_state import FINAL, ProspectState
+from campaigns.rules.prospect_state import ProspectState
 
 _FAILING = f"{PAUSED_ITSELF}too many calls failed: "
 _STARTED = ("start", "resume", "running")
@@ -119,7 +119,7 @@ def _forgive(session: Session, campaign: CampaignFacts, failed: Sequence[_Settle
         call = session.get_one(Call, each.call_id, with_for_update={"key_share": True}, populate_existing=True)
         outcome = session.get_one(Outcome, each.call_id, populate_existing=True).outcome
         exhausted = prospect.state is ProspectState.EXHAUSTED
-        if call.forgiven or outcome not in TECHNICAL or (prospect.state in FINAL and not exhausted):
+        if call.forgiven or outcome not in TECHNICAL:
             continue
         call.forgiven = True
         prospect.calls -= 1

@@ -10,7 +10,7 @@ from uuid import UUID
 RISE = timedelta(seconds=5)  # real time for each line won back: about as long as a line that came free stays unnoticed
 BELIEVED = timedelta(minutes=5)  # real time: with all lines in long calls no answer would ever say that there are more
 MISSED = timedelta(milliseconds=500)  # later than this a slot was missed, however slow the rate is
-CROWDED = timedelta(milliseconds=100)  # how late the hints of a busy machine come: no slot is missed for less than that
+CROWDED = timedelta(milliseconds=250)  # how late the hints of a busy machine come: no slot is missed for less than that
 HORIZON = timedelta(seconds=2)  # how far ahead slots are given out: two ticks, so that a worker never waits longer
 
 

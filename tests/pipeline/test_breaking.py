@@ -114,6 +114,7 @@ def test_a_call_is_forgiven_once(session: Session, now: datetime) -> None:
         assert not pauses(session, campaign, now + MINUTE * 4)
     assert [call.forgiven for call in (first, again, later)] == [False, False, True]  # `again` is not in the window
     assert (person(session, first).calls, person(session, first).attempts) == (2, 1)
+    assert sorted(session.scalars(select(Prospect.calls))) == [0] * 6 + [2]
 
 
 @pytest.mark.parametrize("what", ["suppressed", "opted out before", "refused"])

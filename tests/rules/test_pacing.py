@@ -96,7 +96,7 @@ def test_a_slow_rate_still_gives_a_slot_when_its_time_has_come() -> None:
 
 def test_a_call_may_be_late_by_less_than_the_gap_to_the_next() -> None:
     assert lateness(0.2) == lateness(1) == MISSED
-    assert lateness(4) == timedelta(seconds=0.225)
+    assert lateness(3) == timedelta(seconds=0.3)
     assert lateness(1000) == CROWDED
 
 
