@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -99,7 +99,8 @@ def move(locked: Locked, evidence: Evidence, *, now: datetime, real: datetime, w
         case CallState.REVIEW | CallState.NOT_PLACED:
             call.check_at = None
         case _:
-            call.check_at = real + timing.silence
+            call.blocked = call.blocked and verdict.state is CallState.QUEUED
+            call.check_at = real + _silence(call, timing)
     _follow(prospect, call, verdict.state, now=now)
     return verdict
 
@@ -109,7 +110,17 @@ def heard(locked: Locked, *, real: datetime) -> None:
     call = locked.call
     call.asked = 0
     if call.state in LIVE:
-        call.check_at = real + locked.timing.silence
+        call.check_at = real + _silence(call, locked.timing)
+
+
+def block(locked: Locked, *, real: datetime) -> None:
+    """The provider has no line for the queued call: it may start at any moment, so it is asked about sooner."""
+    locked.call.blocked = True
+    locked.call.check_at = real + _silence(locked.call, locked.timing)
+
+
+def _silence(call: Call, timing: Timing) -> timedelta:
+    return min(timing.blocked, timing.silence) if call.blocked else timing.silence
 
 
 def _begin(locked: Locked, *, now: datetime, real: datetime) -> None:

@@ -121,8 +121,15 @@ class Pace(Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
     next_slot: Mapped[datetime]
     """Real time at which the next call may be sent."""
+    granted: Mapped[int | None]
+    """Lines that the provider last said the account has in all, calls that come in included."""
+    granted_at: Mapped[datetime | None]
+    """Real time at which it said so."""
     ceiling: Mapped[int | None]
-    """Lines that the provider was last seen to grant, where that is below the account's limit."""
+    """Lines that our calls may use, where the provider last refused one more; NULL: it refuses none."""
+    ceiling_why: Mapped[str | None]
+    rises_at: Mapped[datetime | None]
+    """Real time at which the ceiling rises by one line, if nothing is refused until then."""
     backoff_until: Mapped[datetime | None]
     """Real time before which nothing is claimed or sent: the provider asked us to wait."""
 
@@ -283,9 +290,9 @@ class Prospect(Base):
     """The wish behind `due_at`: the calling window may only move it later."""
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    """Calls that count against the campaign's `max_attempts`."""
+    """Calls that count against the campaign's `max_attempts`, without those forgiven."""
     calls: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    """Every call that was placed or may have been."""
+    """Every call that was placed or may have been, without those forgiven."""
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 
@@ -319,7 +326,9 @@ class Call(Base):
     state_why: Mapped[str | None]
     provider_id: Mapped[str | None]
     blocked: Mapped[bool] = mapped_column(Boolean, server_default="false")
-    """Accepted by the provider while all its lines were busy."""
+    """The provider had no line for it: it waits there, or ended for want of one. False again as soon as it rings."""
+    hang_up_at: Mapped[datetime | None]
+    """Real time at which we last had it ended at the provider because it may not start any more."""
     slot_at: Mapped[datetime]
     """Real time at which it may be sent."""
     check_at: Mapped[datetime | None]
@@ -338,6 +347,8 @@ class Call(Base):
     counted: Mapped[bool] = mapped_column(Boolean, server_default="false")
     """Whether it counts among the prospect's `calls`; taken back when it proves not placed."""
     settled_at: Mapped[datetime | None]
+    forgiven: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    """It failed among many, by nobody's fault: no longer in the prospect's `calls` and `attempts`."""
     incident: Mapped[str | None]
     """Evidence against our own ledger: somebody was or may have been rung twice."""
     changed_at: Mapped[datetime]
@@ -352,6 +363,10 @@ class Call(Base):
         Index("ix_calls_check", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("uq_calls_provider", "account_id", "provider_id", unique=True),
         Index("ix_calls_campaign_claimed", "campaign_id", "claimed_at"),
+        Index(
+            "ix_calls_campaign_settled", "campaign_id", "settled_at", postgresql_where=text("settled_at IS NOT NULL")
+        ),
+        Index("ix_calls_blocked", "account_id", postgresql_where=text("blocked AND state = 'queued'")),
     )
 
 

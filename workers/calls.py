@@ -11,15 +11,18 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.orm import Session
+
 from campaigns import clock
+from campaigns.clock import Moment
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
-from campaigns.pipeline import calling, dispatching, halting
+from campaigns.pipeline import calling, capacity, dispatching, halting
 from campaigns.pipeline.calling import Prepared
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.pacing import TOGETHER
 from campaigns.settings import settings
 from campaigns.vapi.client import Client
-from campaigns.vapi.events import read_call
+from campaigns.vapi.events import Limits, Message, read_call
 from workers.app import app, client, hint, one_line, transaction
 
 log = logging.getLogger(__name__)
@@ -111,12 +114,17 @@ def _request(ready: Ready, connection: Client | AccountRefused) -> Mapping[str, 
 
 
 def _record(answers: Sequence[tuple[Prepared, Mapping[str, Any] | CallFailure]]) -> None:
+    news: list[tuple[Prepared, Limits]] = []
     with transaction() as session:
         moment = clock.read(session)
-        said = {
-            prepared.call_id: answer if isinstance(answer, CallFailure) else read_call(answer, now=moment.now)
-            for prepared, answer in answers
-        }
+        said: dict[UUID, Message | CallFailure] = {}
+        for prepared, answer in answers:
+            if isinstance(answer, CallFailure):
+                said[prepared.call_id] = answer
+                continue
+            message = said[prepared.call_id] = read_call(answer, now=moment.now)
+            if message.limits is not None and _is_news(session, prepared, message.limits, moment):
+                news.append((prepared, message.limits))
         calling.record(session, said, now=moment.now, real=moment.real, timing=settings().timing)
     for prepared, answer in answers:
         if isinstance(answer, CallUnclear):
@@ -124,6 +132,13 @@ def _record(answers: Sequence[tuple[Prepared, Mapping[str, Any] | CallFailure]])
         elif isinstance(answer, CallFailure):
             log.warning("call %s was not placed: %s", prepared.call_id, type(answer).__name__)
             _draw_conclusions(prepared, answer)
+    for prepared, limits in news:
+        _learn_lines(prepared, limits)
+
+
+def _is_news(session: Session, prepared: Prepared, limits: Limits, moment: Moment) -> bool:
+    concurrency = prepared.account.concurrency
+    return capacity.is_news(session, prepared.account_id, limits, concurrency=concurrency, real=moment.real)
 
 
 def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
@@ -137,11 +152,29 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
                 if halting.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
                     log.error("campaign %s was paused: the provider refuses all its calls", prepared.campaign_id)
             case Throttled() | NotSent():
+                if isinstance(failure, Throttled) and failure.no_line:
+                    capacity.refused(session, prepared.account_id, str(failure), now=moment.now, real=moment.real)
                 dispatching.back_off(
                     session, prepared.account_id, until=moment.real + (failure.retry_after or BACK_OFF)
                 )
             case _:
                 pass  # the one call is all it says something about
+
+
+def _learn_lines(prepared: Prepared, limits: Limits) -> None:
+    """What an answer said of the account's lines, once what became of its call is committed."""
+    with transaction() as session:
+        moment = clock.read(session)
+        capacity.told(session, prepared.account_id, limits, real=moment.real)
+        if limits.blocked:
+            capacity.refused(
+                session,
+                prepared.account_id,
+                "it accepted a call and had no line for it",
+                now=moment.now,
+                real=moment.real,
+                remaining=limits.remaining,
+            )
 
 
 def _uptime() -> timedelta:

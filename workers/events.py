@@ -8,11 +8,12 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock
 from campaigns.clock import Moment
-from campaigns.pipeline import ingesting, settling
+from campaigns.pipeline import breaking, capacity, ingesting, settling
 from campaigns.pipeline.ingesting import Applied
 from campaigns.pipeline.settling import Ended
+from campaigns.rules.outcome import TECHNICAL
 from campaigns.settings import settings
-from workers.app import app, hint, log, transaction
+from workers.app import app, hint, log, one_line, transaction
 from workers.dispatch import refill
 
 LARGEST_BATCH = 50  # events to a transaction: its locks are held for a tenth of a second
@@ -50,8 +51,7 @@ def apply_all(event_ids: Sequence[int]) -> None:
         for event_id in event_ids:
             apply_all([event_id])
         return
-    for account_id in {each.account_id for each in applied if each.freed}:
-        hint(refill, str(account_id))
+    draw_conclusions(applied)
     for event_id in strays:
         _apply_alone(event_id)
 
@@ -60,21 +60,36 @@ def _apply_alone(event_id: int) -> None:
     try:
         with transaction() as session:
             moment = clock.read(session)
-            applied = ingesting.apply_alone(
-                session, event_id, now=moment.now, real=moment.real, timing=settings().timing
-            )
-            _settle(session, [] if applied is None else [applied], moment)
+            found = ingesting.apply_alone(session, event_id, now=moment.now, real=moment.real, timing=settings().timing)
+            applied = [] if found is None else [found]
+            _settle(session, applied, moment)
     except Exception as problem:  # noqa: BLE001 - as above
         _keep_failure(event_id, problem)
-        return
-    if applied is not None and applied.freed:
-        hint(refill, str(applied.account_id))
+    else:
+        draw_conclusions(applied)
 
 
 def _settle(session: Session, applied: Sequence[Applied], moment: Moment) -> None:
     ends = [Ended(each.call_id, each.ending, learned=each.learned) for each in applied]
     if ends:
         settling.settle(session, *ends, now=moment.now, timing=settings().timing)
+
+
+def draw_conclusions(applied: Sequence[Applied]) -> None:
+    """What calls' ends, once committed, mean for others: a line is free, or there are fewer, or nothing works."""
+    for each in applied:
+        if each.freed and each.ending is not None and each.ending.no_line:
+            with one_line(f"lowering the lines of account {each.account_id}"), transaction() as session:
+                moment = clock.read(session)
+                why = "it ended a call because no line was free"
+                capacity.refused(session, each.account_id, why, now=moment.now, real=moment.real)
+    failing = {each.campaign_id for each in applied if each.ending is not None and each.ending.outcome in TECHNICAL}
+    for campaign_id in sorted(failing):
+        with one_line(f"watching campaign {campaign_id}"), transaction() as session:
+            if breaking.pause_if_failing(session, campaign_id, now=clock.read(session).now):
+                log.error("campaign %s paused itself: too many calls failed", campaign_id)
+    for account_id in sorted({each.account_id for each in applied if each.freed}):
+        hint(refill, str(account_id))
 
 
 def _keep_failure(event_id: int, problem: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -70,18 +71,20 @@ def list_(*, as_json: AsJson = False) -> None:
 
 @accounts.command()
 def show(name: Annotated[str, typer.Argument(help="The account's name.")], *, as_json: AsJson = False) -> None:
-    """One account in full, secrets by name only.
+    """One account in full, secrets by name only, and how many lines its calls may use now.
 
     Example: outbound accounts show main
     """
     with transaction() as session:
         found = [account for account in reporting.accounts(session) if account["name"] == name]
+        moment = clock.read(session)
+        lines = {each.account: each for each in reporting.lines(session, now=moment.now, real=moment.real)}
     if not found:
         raise UnknownName(f"account {name!r} does not exist: `outbound accounts list` shows those that do")
     if as_json:
-        print_json(found[0])
+        print_json(found[0] | {"lines": asdict(lines[name])})
     else:
-        print_table(f"Account {name}", ("key", "value"), found[0].items())
+        print_table(f"Account {name}", ("key", "value"), (found[0] | {"lines": str(lines[name])}).items())
 
 
 def print_applied(kind: str, name: str, applied: scheduling.Applied) -> None:

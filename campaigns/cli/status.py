@@ -17,12 +17,14 @@ Why = Annotated[str | None, typer.Option(help="Kept in the audit beside who and 
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Say whether anything needs a person; exits 1 if so.
+    """Say whether anything needs a person; exits 1 if so. Says too where the provider grants fewer lines for now.
 
     Example: outbound status
     """
     with transaction() as session:
         troubles = reporting.troubles(session)
+        moment = clock.read(session)
+        fewer = [lines for lines in reporting.lines(session, now=moment.now, real=moment.real) if lines.why]
     if as_json:
         print_json([{"what": each.what, "count": each.count, "do": each.do} for each in troubles])
     elif not troubles:
@@ -30,6 +32,9 @@ def status(*, as_json: AsJson = False) -> None:
     else:
         for each in troubles:
             typer.echo(f"{each.count:,} {each.what}: {each.do}")
+    if not as_json:
+        for lines in fewer:
+            typer.echo(f"account {lines.account} has fewer lines for now: {lines}")
     if troubles:
         raise typer.Exit(1)
 

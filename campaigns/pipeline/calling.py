@@ -21,18 +21,17 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent, UnknownName
 from campaigns.facts import gather
-from campaigns.ledger import Locked, know, lock_all, move, set_state, uncount
+from campaigns.ledger import Locked, block, know, lock_all, move, set_state, uncount
 from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Refused, decide
-from campaigns.rules.pacing import TOGETHER, stamp
+from campaigns.rules.pacing import TOGETHER, lateness, stamp
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import Message
 from campaigns.vapi.requests import CreateCall, create_call
 
-SLOT_TOLERANCE = timedelta(milliseconds=500)  # later than this a slot was missed: sending now would crowd the next ones
 TRY_AGAIN = timedelta(seconds=30)  # campaign time until a person is due again whose request never left us
 
 
@@ -159,12 +158,11 @@ class _Slots:
         call, real = locked.call, self._real
         pace = self._paces[call.account_id]
         leaves_at = max(call.slot_at, real)
-        if leaves_at - call.slot_at > SLOT_TOLERANCE or (pace.backoff_until or real) > leaves_at:
+        rate = locked.campaign.account.calls_per_second
+        if leaves_at - call.slot_at > lateness(rate) or (pace.backoff_until or real) > leaves_at:
             self._lock(pace)
             earliest = max(real, pace.backoff_until or real)
-            (call.slot_at,), pace.next_slot = stamp(
-                1, next_slot=pace.next_slot, now=earliest, rate=locked.campaign.account.calls_per_second
-            )
+            (call.slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=earliest, rate=rate)
             call.check_at = call.slot_at + locked.timing.lease
         return call.slot_at - real < TOGETHER
 
@@ -213,9 +211,10 @@ def record(
             # The provider may have placed the call: it is asked about, and nobody is rung again meanwhile.
             move(one, Evidence.UNCLEAR, now=now, real=real, why=str(answer))
         elif isinstance(answer, Message):
-            one.call.blocked = answer.limits is not None and answer.limits.blocked
             # Another id than one already known means review.
             move(one, Evidence.CONFLICT if call_id in conflicting else Evidence.QUEUED, now=now, real=real)
+            if one.call.state is CallState.QUEUED and answer.limits is not None and answer.limits.blocked:
+                block(one, real=real)
         else:
             _fail(session, one, answer, now=now, real=real)
 

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from campaigns.ledger import set_state, uncount
 from campaigns.models import Account, Call, Campaign, Change, Prospect
 from campaigns.rules.call_state import CallState
-from campaigns.rules.campaign_state import CampaignState
+from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
 from campaigns.rules.prospect_state import ProspectState
 
 REFUSALS_IN_A_ROW = 5  # one number may be odd; five different ones in a row mean that the campaign itself is
 LOOK_BACK = 200  # calls: more than are under way at once with any sensible number of workers
-_AT_FAULT = "the provider refuses every request"
+_AT_FAULT = f"{PAUSED_ITSELF}the provider refuses every request"
 
 
 def stop_account(session: Session, account_id: UUID, reason: str, *, now: datetime) -> None:

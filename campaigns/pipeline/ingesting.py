@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, defer
 
 from campaigns.errors import UnknownName
-from campaigns.ledger import Locked, guard_ids, heard, know, lock_all, move
+from campaigns.ledger import Locked, block, guard_ids, heard, know, lock_all, move
 from campaigns.models import Account, Call, Change, Event, MessageCount
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.call_status import CallStatus
@@ -55,6 +55,7 @@ class Applied:
 
     call_id: UUID
     account_id: UUID
+    campaign_id: UUID
     ending: Ending | None
     learned: str
     freed: bool
@@ -204,6 +205,10 @@ def _apply(
         heard(locked, real=real)
     elif message.kind is MessageKind.DELETED and call.state in LIVE | {CallState.UNKNOWN}:
         call.check_at = real  # erased at the provider before it was over: ask
+    if freed and message.ending is not None and message.ending.no_line:
+        call.blocked = True
+    elif message.limits is not None and message.limits.blocked and effect == f"move to {CallState.QUEUED}":
+        block(locked, real=real)  # the answer to our request was lost, and with it that there was no line
     if evidence is Evidence.IN_PROGRESS and call.started_at is None:
         call.started_at = message.occurred_at
     event.call_id = call.id
@@ -212,7 +217,7 @@ def _apply(
     event.effect = str(effect)
     if message.ending is None or evidence is Evidence.CONFLICT:
         return None
-    return Applied(call.id, call.account_id, message.ending, event.learned, freed=freed)
+    return Applied(call.id, call.account_id, call.campaign_id, message.ending, event.learned, freed=freed)
 
 
 def failed(session: Session, event_id: int, problem: str, *, real: datetime) -> bool:

@@ -21,12 +21,16 @@ from campaigns.models import (
     Event,
     Import,
     Outcome,
+    Pace,
     Person,
     Prospect,
     Suppression,
     Tally,
 )
 from campaigns.rules.call_state import LIVE, CallState
+from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
+from campaigns.rules.definition import AccountDefinition
+from campaigns.rules.pacing import RISE, Ceiling, our_lines, risen, still_granted
 from campaigns.rules.prospect_state import FINAL, ProspectState
 
 
@@ -92,6 +96,46 @@ def accounts(session: Session) -> list[dict[str, Any]]:
             state = f"stopped: {account.stop_reason}"
         found.append({**account.definition, "state": state})
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """How many lines an account's own calls may use now."""
+
+    account: str
+    in_use: int
+    now: int
+    most: int
+    """When nothing holds them back: the account's concurrency without its reserve."""
+    why: str | None
+    """Why they are fewer now, if they are."""
+
+    def __str__(self) -> str:
+        fewer = f": {self.why}" if self.why else ""
+        return f"{self.in_use} in use of {self.now}" + (f" (otherwise {self.most}){fewer}" if self.why else "")
+
+
+def lines(session: Session, *, now: datetime, real: datetime) -> list[Lines]:
+    """The lines of every account that has a pace, by the account's name."""
+    held = (
+        select(func.count()).where(Call.account_id == Account.id, holds_line(now)).correlate(Account).scalar_subquery()
+    )
+    rows = session.execute(select(Account, Pace, held).join(Pace, Pace.account_id == Account.id).order_by(Account.name))
+    return [_lines(account, pace, in_use, real=real) for account, pace, in_use in rows]
+
+
+def _lines(account: Account, pace: Pace, in_use: int, *, real: datetime) -> Lines:
+    definition = AccountDefinition.model_validate(account.definition)
+    most = our_lines(limit=definition.concurrency, granted=None, reserve=definition.reserve)
+    granted = still_granted(pace.granted, said_at=pace.granted_at, real=real)
+    ours = our_lines(limit=definition.concurrency, granted=granted, reserve=definition.reserve)
+    why = None if ours == most else f"the provider says that the account has {pace.granted} lines in all"
+    ceiling = None
+    if pace.ceiling is not None:
+        ceiling = risen(Ceiling(pace.ceiling, pace.rises_at or real + RISE), ours=ours, real=real)
+    if ceiling is not None:
+        why = f"the provider refused one more ({pace.ceiling_why}); one is tried again every {RISE.total_seconds():g} s"
+    return Lines(account.name, in_use, ours if ceiling is None else ceiling.lines, most, why)
 
 
 def campaigns(session: Session, *, now: datetime) -> list[Progress]:
@@ -301,6 +345,14 @@ def troubles(session: Session) -> list[Trouble]:
         Trouble(f"account {name} is stopped: {reason}", 1, "mend it, then `outbound accounts apply` again")
         for name, reason in session.execute(
             select(Account.name, Account.stop_reason).where(Account.stop_reason.is_not(None))
+        )
+    ]
+    found += [
+        Trouble(f"campaign {name} {why}", 1, f"mend it, then `outbound campaign resume {name}`: nobody is lost to it")
+        for name, why in session.execute(
+            select(Campaign.name, Campaign.state_why).where(
+                Campaign.state == CampaignState.PAUSED, Campaign.state_why.startswith(PAUSED_ITSELF, autoescape=True)
+            )
         )
     ]
     found += [

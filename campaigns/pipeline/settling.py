@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from campaigns.models import Call, Outcome, Prospect
 from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import CampaignDefinition
 from campaigns.rules.eligibility import Refused, when_due
-from campaigns.rules.outcome import Ending, OutcomeClass
+from campaigns.rules.outcome import TECHNICAL, Ending, OutcomeClass
 from campaigns.rules.prospect_state import FINAL, ProspectState
 from campaigns.rules.retry import Again, Done, after
 from campaigns.rules.timing import Timing
@@ -50,10 +50,8 @@ def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dic
     later report may revise the outcome or cancel a due time; it never makes a final prospect due again.
     """
     locked = lock_all(session, {each.call_id for each in ends}, timing=timing)
-    kept = {
-        outcome.call_id: outcome
-        for outcome in session.scalars(select(Outcome).where(Outcome.call_id.in_(list(locked))))
-    }
+    known = session.scalars(select(Outcome).where(Outcome.call_id.in_(list(locked))))
+    kept = {outcome.call_id: outcome for outcome in known}
     settled: list[Locked] = []
     again: _Again = {}
     for each in ends:
@@ -68,6 +66,18 @@ def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dic
     return {one.call.id: one.prospect.state for one in settled}
 
 
+def _as_withdrawn(call: Call, ending: Ending) -> Ending:
+    """A call that we had ended while it waited for a line was nobody's wish: its person is called again.
+
+    If it rang nobody, it is as if no line had been free. It may have begun to ring just before we ended it.
+    """
+    if call.hang_up_at is None or ending.outcome is not OutcomeClass.CANCELLED:
+        return ending
+    if call.blocked and ending.started_at is None:
+        return replace(ending, outcome=OutcomeClass.CAPACITY, rang=False)
+    return replace(ending, outcome=OutcomeClass.NO_ANSWER)
+
+
 def _settle(
     session: Session, locked: Locked, ended: Ended, kept: dict[UUID, Outcome], again: _Again, *, now: datetime
 ) -> bool:
@@ -75,8 +85,12 @@ def _settle(
     prospect, call, definition = locked.prospect, locked.call, locked.campaign.definition
     before = kept[call.id].outcome if call.id in kept else None
     outcome = kept.get(call.id)
-    if ended.ending is not None:
-        outcome = _keep(session, call, outcome, ended.ending, learned=ended.learned, now=now)
+    ending = ended.ending
+    if ending is not None:
+        ending = _as_withdrawn(call, ending)
+        if ending.reason is not None and ending.outcome is not OutcomeClass.CAPACITY:
+            call.blocked = False  # it got its line, and we did not hear of it
+        outcome = _keep(session, call, outcome, ending, learned=ended.learned, now=now)
     elif outcome is None:
         unheard = Ending(reason=None, outcome=OutcomeClass.UNKNOWN, rang=True)
         outcome = _keep(session, call, None, unheard, learned=ended.learned, now=now)
@@ -85,7 +99,7 @@ def _settle(
         _revise(session, locked, before, outcome.outcome, now=now)
         return True
     found = outcome.outcome
-    never_rang = ended.ending is not None and not ended.ending.rang
+    never_rang = ending is not None and not ending.rang
     if not (outcome.complete or found in SETTLED_BY_THE_END or never_rang or ended.give_up):
         return False
     call.settled_at = now
@@ -140,7 +154,12 @@ def _revise(
     prospect, call, definition = locked.prospect, locked.call, locked.campaign.definition
     count(session, call.campaign_id, f"outcome:{before}", prospect.id, -1)
     count(session, call.campaign_id, f"outcome:{found}", prospect.id, 1)
-    prospect.attempts += _counts(found, definition) - _counts(before, definition)
+    if call.forgiven and found not in TECHNICAL:
+        call.forgiven = False
+        prospect.calls += 1
+        prospect.attempts += _counts(found, definition)
+    elif not call.forgiven:
+        prospect.attempts += _counts(found, definition) - _counts(before, definition)
     if prospect.state not in {ProspectState.WAITING, ProspectState.HELD}:
         return  # final; or in the next call already, whose intent or whose end finds this outcome among the facts
     match _follows(locked, found, now=now):

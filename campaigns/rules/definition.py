@@ -97,6 +97,13 @@ class SharedSecretCheck(_Section):
 WebhookCheck = Annotated[HmacCheck | BearerCheck | SharedSecretCheck, Field(discriminator="type")]
 
 
+class CallerNumber(_Section):
+    """What one caller number may do, where that differs from the account's other numbers."""
+
+    id: str = Field(min_length=1)
+    concurrency: Whole = Field(ge=1, le=10_000)
+
+
 class AccountDefinition(_Section):
     """One Vapi organisation."""
 
@@ -106,6 +113,10 @@ class AccountDefinition(_Section):
     concurrency: Whole = Field(default=10, ge=1, le=10_000)  # Vapi grants ten lines unless more are bought
     reserve: Whole = Field(default=0, ge=0)
     calls_per_second: Number = Field(default=1.0, gt=0, le=1000)  # Vapi publishes no figure; one a second is safe
+    number_concurrency: Whole | None = Field(default=None, ge=1, le=10_000)
+    """The most calls at once from one caller number, over all campaigns; None: as many as there are lines."""
+    numbers: tuple[CallerNumber, ...] = ()
+    """The caller numbers for which it is another figure."""
     public_url: WebAddress | None = None
     credential_id: str | None = Field(default=None, min_length=1, max_length=100)
     webhook: tuple[WebhookCheck, ...] = ()
@@ -123,7 +134,16 @@ class AccountDefinition(_Section):
             )
         if self.public_url and not self.webhook and not self.loopback:
             raise ValueError("public_url needs at least one [[webhook]] check, or anybody could post results")
+        ids = [number.id for number in self.numbers]
+        twice = next((number for number in ids if ids.count(number) > 1), None)
+        if twice is not None:
+            raise ValueError(f"[[numbers]] names {twice!r} twice: keep one of them")
         return self
+
+    def lines_of(self, number_id: str) -> int | None:
+        """The most calls at once from the caller number of that id at the provider; None for no limit of its own."""
+        own = next((number.concurrency for number in self.numbers if number.id == number_id), None)
+        return own if own is not None else self.number_concurrency
 
     @property
     def loopback(self) -> bool:
@@ -219,6 +239,15 @@ class Voicemail(_Section):
         return self
 
 
+class Breaker(_Section):
+    """When a campaign pauses itself: too many of its latest calls failed by nobody's fault."""
+
+    enabled: bool = True
+    share: Number = Field(default=0.5, gt=0, le=1)  # one call in a hundred fails so on a good day, all on a bad one
+    calls: Whole = Field(default=20, ge=5, le=500)  # fewer, and bad luck would pause; more, and more people are rung
+    within: Duration = timedelta(hours=1)  # what failed longer ago says nothing about now
+
+
 class CampaignDefinition(_Section):
     """One campaign: whom the file does not say, how and when it does."""
 
@@ -240,6 +269,7 @@ class CampaignDefinition(_Section):
     default_region: Region | None = None
     consent: Consent | None = None
     retry: RetryPlan = RetryPlan()
+    breaker: Breaker = Breaker()
     mapping: Mapping_ = Mapping_()
     variables: Mapping[str, str] = Field(default_factory=dict)
     """Values that every call carries, unless the row has its own."""

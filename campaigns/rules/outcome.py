@@ -52,6 +52,8 @@ class Ending:
     """The class of `reason` alone; `classify` weighs the rest."""
     rang: bool
     """False only where the reason proves that the telephone never rang."""
+    no_line: bool = False
+    """Whether the provider ended it because all its lines were in use."""
     answered: bool | None = None
     """Whether a person spoke: from the turns of the conversation where there are any, else from the reason."""
     started_at: datetime | None = None

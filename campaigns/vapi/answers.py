@@ -37,10 +37,9 @@ def refusal(response: httpx.Response, key: str, *, now: datetime) -> CallFailure
     """
     status = response.status_code
     said = words(response, key)
-    if status == httpx.codes.TOO_MANY_REQUESTS or (
-        status == httpx.codes.BAD_REQUEST and _OVER_CONCURRENCY.search(said)
-    ):
-        return Throttled(said, status=status, retry_after=retry_after(response, now=now))
+    no_line = bool(_OVER_CONCURRENCY.search(said))
+    if status == httpx.codes.TOO_MANY_REQUESTS or (status == httpx.codes.BAD_REQUEST and no_line):
+        return Throttled(said, status=status, retry_after=retry_after(response, now=now), no_line=no_line)
     if status in _ACCOUNT:
         return AccountRefused(said, status=status)
     if response.is_client_error and status != httpx.codes.REQUEST_TIMEOUT:

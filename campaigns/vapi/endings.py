@@ -56,6 +56,7 @@ def read_ending(message: Json, call: Json, *, complete: bool) -> Ending:
         reason=reason,
         outcome=facts.outcome,
         rang=facts.rang or started_at is not None or bool(spoke),
+        no_line=facts.no_line,
         answered=answered,
         started_at=started_at,
         ended_at=instant(message.get("endedAt")) or instant(call.get("endedAt")),
