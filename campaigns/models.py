@@ -98,6 +98,23 @@ LOCK_REHEARSAL = "LOCK TABLE rehearsal IN SHARE ROW EXCLUSIVE MODE"
 """Taken by whoever begins a rehearsal and whoever applies a real account, so that one sees the other. Reads go on."""
 
 
+class Home(Base):
+    """The one row that says which database the ledger lives in: in another one it is an older copy of itself."""
+
+    __tablename__ = "home"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    system_id: Mapped[str | None]
+    """The server's own, given when it was created. NULL: we may not ask."""
+    timeline: Mapped[int | None] = mapped_column(BigInteger)
+    """Counted up by every failover and every recovery to a point in time. NULL: we may not ask."""
+    database_id: Mapped[int] = mapped_column(BigInteger)
+    """Another one for every database that a dump is loaded into."""
+    known_since: Mapped[datetime]
+
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+
 class Account(Base):
     """One Vapi organisation. Every intent share-locks its row, so a freeze waits for open intents."""
 
@@ -340,6 +357,8 @@ class Call(Base):
     settled_at: Mapped[datetime | None]
     incident: Mapped[str | None]
     """Evidence against our own ledger: somebody was or may have been rung twice."""
+    incident_seen_at: Mapped[datetime | None]
+    """When a person looked at the incident; until then it is a trouble."""
     changed_at: Mapped[datetime]
 
     __table_args__ = (

@@ -7,7 +7,6 @@ Nothing is committed between the intent and the answer, so whatever happens ther
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,9 +17,9 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotAllowed, NotSent, UnknownName
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotAllowed, NotSent
 from campaigns.facts import gather
-from campaigns.ledger import Locked, know, lock, move, set_state, uncount
+from campaigns.ledger import Locked, find_call, know, lock, move, set_state, uncount
 from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
@@ -212,21 +211,12 @@ def find_live(session: Session, wanted: str) -> LiveCall:
 
     Raises `UnknownName` where there is none or more than one call, `NotAllowed` where it is not live.
     """
-    digits = wanted.strip().replace("-", "").lower()
-    listing = "`outbound calls list` shows those there are"
-    if not re.fullmatch("[0-9a-f]{4,32}", digits):
-        raise UnknownName(f"{wanted[:50]!r} is not the id of a call, nor at least 4 digits of one: {listing}")
-    # A range of ids, so that the primary key finds them.
-    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    found = session.execute(
-        select(Call.id, Call.provider_id, Call.state, Account.definition)
+    call_id = find_call(session, wanted)
+    provider_id, state, account = session.execute(
+        select(Call.provider_id, Call.state, Account.definition)
         .join(Account, Account.id == Call.account_id)
-        .where(Call.id.between(first, last))
-        .limit(2)
-    ).all()
-    if len(found) != 1:
-        raise UnknownName(f"{'more than one' if found else 'no'} call has an id that begins so: {listing}")
-    call_id, provider_id, state, account = found[0]
+        .where(Call.id == call_id)
+    ).one()
     if state not in LIVE or provider_id is None:
         raise NotAllowed(f"call {call_id} is {state}, not live: there is nothing to hang up")
     return LiveCall(call_id, provider_id, state, AccountDefinition.model_validate(account))
