@@ -482,7 +482,7 @@ class Change(Base):
     who: Mapped[str]
     what: Mapped[str]
     subject: Mapped[str]
-    """`account:<name>`, `campaign:<name>`, `person:<id>`, `call:<id>` or `event:<id>`."""
+    """`account:<name>`, `campaign:<name>`, `person:<id>`, `call:<id>`, `event:<id>` or `database`."""
     before: Mapped[dict[str, Any] | None]
     after: Mapped[dict[str, Any] | None]
     why: Mapped[str | None]

@@ -67,6 +67,8 @@ def _intend(call: UUID) -> tuple[Prepared, timedelta] | None:
         time.sleep(wait.total_seconds())
         began = _uptime()
         with transaction() as session:
+            if halting.moved(session) is not None:
+                return None  # the ledger may have forgotten that it was sent: it stays claimed until somebody looked
             held = calling.hold_still(session, call, timing=timing)
             moment = clock.read(session)
             prepared = None if held is None else calling.prepare(session, held, now=moment.now, real=moment.real)

@@ -10,6 +10,7 @@ import typer
 from campaigns import clock, db, ledger
 from campaigns.cli.database import database, transaction, who
 from campaigns.cli.output import AsJson, print_json, print_table
+from campaigns.cli.reconcile import reconcile
 from campaigns.errors import InvalidInput, NotAllowed
 from campaigns.pipeline import calling, reporting, reviewing, scheduling, settling
 from campaigns.pipeline.reviewing import Decision
@@ -18,6 +19,7 @@ from campaigns.settings import secret, settings
 from campaigns.vapi.client import Client, HangUpResult
 
 calls = typer.Typer(no_args_is_help=True, help="The calls that were made or tried.")
+calls.command()(reconcile)
 
 
 @calls.command("list")

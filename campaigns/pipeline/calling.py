@@ -222,6 +222,19 @@ def find_live(session: Session, wanted: str) -> LiveCall:
     return LiveCall(call_id, provider_id, state, AccountDefinition.model_validate(account))
 
 
+def live_calls(session: Session, campaign_id: UUID) -> list[LiveCall]:
+    """The live calls of a campaign of which the provider's id is known, oldest first."""
+    query = (
+        select(Call.id, Call.provider_id, Call.state, Account.definition)
+        .join(Account, Account.id == Call.account_id)
+        .where(Call.campaign_id == campaign_id, Call.state.in_(sorted(LIVE)), Call.provider_id.is_not(None))
+    )
+    return [
+        LiveCall(call_id, str(provider_id), state, AccountDefinition.model_validate(account))
+        for call_id, provider_id, state, account in session.execute(query.order_by(Call.claimed_at))
+    ]
+
+
 def record_hang_up(
     session: Session, live: LiveCall, *, result: str, detail: str, who: str, why: str | None, now: datetime
 ) -> None:
