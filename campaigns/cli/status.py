@@ -15,6 +15,7 @@ from campaigns.cli.in_flight import name_them, wait_for_sending
 from campaigns.cli.output import AsJson, print_json
 from campaigns.errors import NotAllowed
 from campaigns.pipeline import halting, reporting, scheduling
+from campaigns.pipeline.reporting import Trouble
 
 Why = Annotated[str | None, typer.Option(help="Kept in the audit beside who and when.")]
 
@@ -26,6 +27,11 @@ def status(*, as_json: AsJson = False) -> None:
     """
     with transaction() as session:
         troubles = reporting.troubles(session)
+        moved = halting.moved(session)
+    if moved is not None:
+        troubles.append(
+            Trouble(f"moved database: {moved}", 1, "nothing is dialled; `outbound unfreeze` says what to do")
+        )
     if as_json:
         print_json([{"what": each.what, "count": each.count, "do": each.do} for each in troubles])
     elif not troubles:

@@ -153,6 +153,8 @@ def test_dialling_goes_on_only_when_somebody_says_that_the_restored_ledger_is_wh
     assert said.endswith(
         "run `outbound calls reconcile`, look at `outbound calls review`, then say `outbound unfreeze --restored`"
     )
+    before = ledger("status")  # no worker has looked yet
+    assert (before.code, "nothing is dialled; `outbound unfreeze` says what to do" in before.out) == (1, True)
     with db.transaction(database) as session:
         halting.guard_home(session, now=clock.read(session).now)
     status = ledger("status")
