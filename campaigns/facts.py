@@ -10,7 +10,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
-from sqlalchemy import ColumnElement, SQLColumnExpression, Text, and_, cast, exists, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, SQLColumnExpression, Text, and_, cast, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from campaigns.models import Account, Call, Campaign, Consent, Outcome, Prospect, Suppression
@@ -160,6 +160,15 @@ def consented(person_id: SQLColumnExpression[int], campaign_id: SQLColumnExpress
         Consent.withdrawn_at.is_(None),
         or_(Consent.campaign_id.is_(None), Consent.campaign_id == campaign_id),
     )
+
+
+def next_call(call: type[Call]) -> ScalarSelect[UUID]:
+    """The id of the first call that was or may have been placed to the same person after `call`."""
+    later = aliased(Call)
+    query = select(later.id).where(
+        later.person_id == call.person_id, later.claimed_at > call.claimed_at, later.intent_at.is_not(None)
+    )
+    return query.order_by(later.claimed_at).limit(1).scalar_subquery()
 
 
 def _facts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,13 +10,16 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import select, text, tuple_, update
+from sqlalchemy import Text, and_, exists, or_, select, text, tuple_, update
+from sqlalchemy import cast as as_type
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session
 
-from campaigns.facts import CampaignFacts, about_campaigns
+from campaigns.errors import UnknownName
+from campaigns.facts import CampaignFacts, about_campaigns, gather
 from campaigns.models import TALLY_SLOTS, Call, Event, Prospect, Tally
 from campaigns.rules.call_state import HEARD, LIVE, CallState, Effect, Evidence, Verdict, judge
+from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
@@ -35,6 +39,20 @@ class Locked:
     call: Call
     campaign: CampaignFacts
     timing: Timing
+
+
+def find_call(session: Session, wanted: str) -> UUID:
+    """The id that begins with `wanted`, dashes or not. Raises `UnknownName` where no or more than one call has it."""
+    digits = wanted.strip().replace("-", "").lower()
+    listing = "`outbound calls list` shows those there are"
+    if not re.fullmatch("[0-9a-f]{4,32}", digits):
+        raise UnknownName(f"{wanted[:50]!r} is not the id of a call, nor at least 4 digits of one: {listing}")
+    # A range of ids, so that the primary key finds them.
+    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    found = session.scalars(select(Call.id).where(Call.id.between(first, last)).limit(2)).all()
+    if len(found) != 1:
+        raise UnknownName(f"{'more than one' if found else 'no'} call has an id that begins so: {listing}")
+    return found[0]
 
 
 def lock(session: Session, call_id: UUID, *, timing: Timing) -> Locked | None:
@@ -208,6 +226,33 @@ def uncount(session: Session, prospect: Prospect, call: Call) -> None:
         call.counted = False
         prospect.calls -= 1
         count(session, call.campaign_id, "call:made", prospect.id, -1)
+
+
+def due_again(session: Session, locked: Locked, *, now: datetime, why: str) -> None:
+    """Let the person of a call that proved not placed be due again by the rules; the call counts for nothing."""
+    prospect = locked.prospect
+    uncount(session, prospect, locked.call)
+    if prospect.state in FINAL_PROSPECT:
+        return
+    session.flush()
+    match when_due(gather(session, [prospect.id])[prospect.id], now):
+        case Refused() as refusal:
+            set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
+        case due_at:
+            set_state(prospect, ProspectState.WAITING, now=now, due_at=due_at, why=why)
+
+
+def spoken_of(session: Session, call: Call) -> bool:
+    """Whether the provider ever said a word about this call, one that waits to be applied included."""
+    if call.provider_id is not None:
+        return True
+    waiting = and_(
+        Event.account_id == call.account_id,
+        # Two conditions for two indexes: what is due, and the dead letter.
+        or_(Event.retry_at.is_not(None), and_(Event.applied_at.is_(None), Event.retry_at.is_(None))),
+        as_type(Event.body, Text).contains(str(call.id)),
+    )
+    return bool(session.scalar(select(or_(exists().where(Event.call_id == call.id), exists().where(waiting)))))
 
 
 def count(session: Session, campaign_id: UUID, name: str, key: int, by: int) -> None:

@@ -1,7 +1,8 @@
 """The tables, in the order in which a prospect meets them.
 
-Lock order, everywhere: account → pace → campaign → person → prospect → call → a provider's id (`ledger.guard_id`) →
-event; tallies last (see `ledger`).
+Lock order, everywhere: account → pace → campaign → person → prospect → call → a provider's id (`ledger.guard_ids`) →
+event; tallies last (see `ledger`). An intent takes the pace after its calls: whoever holds a pace waits for neither
+prospects nor calls.
 Times in columns named `…_at` are the campaign's clock; `check_at`, `slot_at` and the leases are real time, because a
 rehearsal that runs faster must not shorten the seconds in which a process may be believed dead.
 """
@@ -96,6 +97,23 @@ class Rehearsal(Base):
 
 LOCK_REHEARSAL = "LOCK TABLE rehearsal IN SHARE ROW EXCLUSIVE MODE"
 """Taken by whoever begins a rehearsal and whoever applies a real account, so that one sees the other. Reads go on."""
+
+
+class Home(Base):
+    """The one row that says which database the ledger lives in: in another one it is an older copy of itself."""
+
+    __tablename__ = "home"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    system_id: Mapped[str | None]
+    """The server's own, given when it was created. NULL: we may not ask."""
+    timeline: Mapped[int | None] = mapped_column(BigInteger)
+    """Counted up by every failover and every recovery to a point in time. NULL: we may not ask."""
+    database_id: Mapped[int] = mapped_column(BigInteger)
+    """Another one for every database that a dump is loaded into."""
+    known_since: Mapped[datetime]
+
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
 
 
 class Account(Base):
@@ -351,6 +369,8 @@ class Call(Base):
     """It failed among many, by nobody's fault: no longer in the prospect's `calls` and `attempts`."""
     incident: Mapped[str | None]
     """Evidence against our own ledger: somebody was or may have been rung twice."""
+    incident_seen_at: Mapped[datetime | None]
+    """When a person looked at the incident; until then it is a trouble."""
     changed_at: Mapped[datetime]
 
     __table_args__ = (
@@ -478,7 +498,7 @@ class Change(Base):
     who: Mapped[str]
     what: Mapped[str]
     subject: Mapped[str]
-    """`account:<name>`, `campaign:<name>`, `person:<id>`, `call:<id>` or `event:<id>`."""
+    """`account:<name>`, `campaign:<name>`, `person:<id>`, `call:<id>`, `event:<id>` or `database`."""
     before: Mapped[dict[str, Any] | None]
     after: Mapped[dict[str, Any] | None]
     why: Mapped[str | None]

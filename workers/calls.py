@@ -64,6 +64,9 @@ def _intend(calls: set[UUID]) -> tuple[list[Ready], set[UUID]]:
     time.sleep(first.total_seconds())
     began = _uptime()
     with transaction() as session:
+        if halting.moved(session) is not None:
+            # The ledger may have forgotten that they were sent: they stay claimed until somebody looks.
+            return [], set()
         held = calling.hold_still(
             session, [call for call, wait in waits.items() if wait < first + TOGETHER], timing=timing
         )

@@ -14,12 +14,13 @@ import httpx
 import redis as redis_client
 from rich.text import Text
 
-from campaigns import db
+from campaigns import clock, db
 from campaigns.cli.database import require_newest, running_servers
-from campaigns.cli.output import notes
+from campaigns.cli.output import notes, say
 from campaigns.cli.processes import Fleet, python, stop_on_signals
 from campaigns.embedded import Servers, sole_runner
 from campaigns.errors import ServerUnavailable, SetupError
+from campaigns.pipeline import halting
 from campaigns.settings import settings
 from campaigns.web.doors import require_checks
 
@@ -55,6 +56,7 @@ def up() -> None:
         if embedded:
             stack.enter_context(sole_runner(settings().data_dir))
         servers = stack.enter_context(running_servers())
+        _say_if_moved(servers.database_url)
         fleet, addresses = stack.enter_context(running_system(servers))
         notes.print(f"web      {addresses.web}  (webhooks arrive at /webhooks/vapi/ACCOUNT)")
         notes.print(f"flower   {addresses.flower}")
@@ -144,6 +146,16 @@ def worker_command(queue: str, processes: int) -> list[str]:
         ),
         *("--hostname", f"{queue}@%h", "--loglevel", "INFO", "--without-gossip", "--without-mingle"),
     ]
+
+
+def _say_if_moved(url: str) -> None:
+    db.check(url)
+    require_newest(url)
+    with db.transaction(url) as session:
+        halting.guard_home(session, now=clock.read(session).now)
+        moved = halting.moved(session)
+    if moved is not None:
+        say(f"nothing is dialled: {moved}; `outbound unfreeze` says what to do")
 
 
 def _require_redis(url: str) -> None:

@@ -8,7 +8,6 @@ whatever happens there is seen as `placing`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,9 +18,9 @@ from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent, UnknownName
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent
 from campaigns.facts import gather
-from campaigns.ledger import Locked, block, know, lock_all, move, set_state, uncount
+from campaigns.ledger import Locked, block, find_call, know, lock_all, move, set_state, uncount
 from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
@@ -250,24 +249,28 @@ def find_live(session: Session, wanted: str) -> LiveCall:
 
     Raises `UnknownName` where there is none or more than one call, `NotAllowed` where it is not live.
     """
-    digits = wanted.strip().replace("-", "").lower()
-    listing = "`outbound calls list` shows those there are"
-    if not re.fullmatch("[0-9a-f]{4,32}", digits):
-        raise UnknownName(f"{wanted[:50]!r} is not the id of a call, nor at least 4 digits of one: {listing}")
-    # A range of ids, so that the primary key finds them.
-    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    found = session.execute(
-        select(Call.id, Call.provider_id, Call.state, Account.definition)
+    call_id = find_call(session, wanted)
+    provider_id, state, account = session.execute(
+        select(Call.provider_id, Call.state, Account.definition)
         .join(Account, Account.id == Call.account_id)
-        .where(Call.id.between(first, last))
-        .limit(2)
-    ).all()
-    if len(found) != 1:
-        raise UnknownName(f"{'more than one' if found else 'no'} call has an id that begins so: {listing}")
-    call_id, provider_id, state, account = found[0]
+        .where(Call.id == call_id)
+    ).one()
     if state not in LIVE or provider_id is None:
         raise NotAllowed(f"call {call_id} is {state}, not live: there is nothing to hang up")
     return LiveCall(call_id, provider_id, state, AccountDefinition.model_validate(account))
+
+
+def live_calls(session: Session, campaign_id: UUID) -> list[LiveCall]:
+    """The live calls of a campaign of which the provider's id is known, oldest first."""
+    query = (
+        select(Call.id, Call.provider_id, Call.state, Account.definition)
+        .join(Account, Account.id == Call.account_id)
+        .where(Call.campaign_id == campaign_id, Call.state.in_(sorted(LIVE)), Call.provider_id.is_not(None))
+    )
+    return [
+        LiveCall(call_id, str(provider_id), state, AccountDefinition.model_validate(account))
+        for call_id, provider_id, state, account in session.execute(query.order_by(Call.claimed_at))
+    ]
 
 
 def record_hang_up(

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from campaigns.ledger import heard, lock, move
+from campaigns.ledger import Locked, due_again, heard, lock, move, spoken_of
 from campaigns.models import Call
 from campaigns.rules.call_state import LIVE, CallState, Evidence
 from campaigns.rules.definition import AccountDefinition
@@ -93,7 +93,8 @@ def missed(session: Session, question: Question, *, now: datetime, real: datetim
 
     Only such answers count, three in a row: a provider that did not answer has not said that there is no call. Then
     one that had ended gets no report any more, and one that the provider had accepted is over. Of any other nobody
-    can tell: it keeps holding its person until its quiet period is over, and after that until a person decides.
+    can tell: it keeps holding its person until its quiet period is over, and after that until a person decides, or
+    as the account's `unresolved` has it.
     """
     locked = lock(session, question.call_id, timing=timing)
     if locked is None:
@@ -111,8 +112,21 @@ def missed(session: Session, question: Question, *, now: datetime, real: datetim
     if call.state is CallState.ENDED:
         return True
     if call.quiet_at is None or call.quiet_at <= real:
-        move(locked, Evidence.NO_TRACE, now=now, real=real, why="the provider was asked and does not know it")
+        _no_trace(session, locked, now=now, real=real)
     return False
+
+
+def _no_trace(session: Session, locked: Locked, *, now: datetime, real: datetime) -> None:
+    call = locked.call
+    why = "the provider was asked and does not know it"
+    if call.state is CallState.UNKNOWN and call.state_why is not None:
+        why = f"{call.state_why}; {why}"
+    trusting = locked.campaign.account.unresolved == "not_placed"
+    if trusting and call.state is CallState.UNKNOWN and not spoken_of(session, call):
+        move(locked, Evidence.WITHDRAWN, now=now, real=real, why=f"taken for not placed: {why}")
+        due_again(session, locked, now=now, why="the call before was taken for not placed")
+    else:
+        move(locked, Evidence.NO_TRACE, now=now, real=real, why=why)
 
 
 def listing_window(question: Question, *, speed: float) -> tuple[datetime, datetime]:

@@ -12,7 +12,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
-from campaigns.facts import holds_line
+from campaigns.facts import holds_line, next_call
 from campaigns.models import (
     Account,
     Call,
@@ -291,8 +291,15 @@ def _calls_of(session: Session, prospect: Prospect, campaign: str) -> list[Story
         if outcome is not None and call.settled_at is not None:
             stories.append(Story(call.settled_at, f"settled: {outcome.outcome}", outcome.ended_reason or "", campaign))
         if call.incident is not None:
-            stories.append(Story(call.changed_at, "INCIDENT", call.incident, campaign))
+            stories.append(Story(call.changed_at, "INCIDENT", _incident(session, call), campaign))
     return stories
+
+
+def _incident(session: Session, call: Call) -> str:
+    later = session.scalar(select(next_call(Call)).where(Call.id == call.id))
+    newer = "" if later is None else f"; call {later} was made later"
+    seen = "" if call.incident_seen_at is not None else f"; `outbound calls review {call.id}` decides"
+    return f"call {call.id}: {call.incident}{newer}{seen}"
 
 
 def _why(change: Change) -> str:
@@ -321,14 +328,14 @@ def troubles(session: Session) -> list[Trouble]:
     """Everything that does not mend itself; empty means that all is well."""
     found = [
         Trouble(
-            "prospects in review: nobody can tell whether they were rung",
+            "calls in review: nobody can tell whether they were placed, and their people wait",
             _count(session, select(func.count()).where(Call.state == CallState.REVIEW)),
-            "look at them with `outbound prospects list --campaign NAME --state review`",
+            "`outbound calls review` shows them and decides",
         ),
         Trouble(
-            "calls with an incident: the provider knows more of them than our ledger",
-            _count(session, select(func.count()).where(Call.incident.is_not(None))),
-            "look at them with `outbound prospects list --campaign NAME --incidents`",
+            "calls with an incident: the provider knows more of them than our ledger, somebody may be rung twice",
+            _count(session, select(func.count()).where(Call.incident.is_not(None), Call.incident_seen_at.is_(None))),
+            "`outbound calls review` shows them and keeps that somebody looked",
         ),
         Trouble(
             "calls that should have ended long ago: the provider says that they go on, or does not say",
@@ -356,8 +363,10 @@ def troubles(session: Session) -> list[Trouble]:
         )
     ]
     found += [
-        Trouble(f"account {name} is frozen", 1, "`outbound unfreeze` permits dialling again")
-        for name in session.scalars(select(Account.name).where(Account.frozen_at.is_not(None)))
+        Trouble(
+            f"account {name} is frozen" + (f": {why}" if why else ""), 1, "`outbound unfreeze` permits dialling again"
+        )
+        for name, why in session.execute(select(Account.name, Account.frozen_why).where(Account.frozen_at.is_not(None)))
     ]
     return [trouble for trouble in found if trouble.count]
 

@@ -58,6 +58,10 @@ class Evidence(StrEnum):
     """Another provider id than the stored one speaks for this call."""
     NO_TRACE = "no_trace"
     """The quiet period passed, and the provider was asked several times and does not know the call."""
+    DECIDED_NOT_PLACED = "decided_not_placed"
+    """A person looked at a call in review and says that it never was placed."""
+    DECIDED_OVER = "decided_over"
+    """A person looked at a call in review and says that it was placed and is over."""
 
 
 HOLDS_PERSON = frozenset(
@@ -107,7 +111,8 @@ def judge(state: CallState, evidence: Evidence, *, disputed: bool = False) -> Ve
     `disputed` says that the call has an incident: a word about one of two calls says nothing about the other.
     """
     verdict = _TABLE[state][evidence]
-    if disputed and state is CallState.REVIEW and verdict.effect is Effect.MOVE:
+    decided = evidence is Evidence.DECIDED_OVER  # the other decision cannot be right: the provider has such a call
+    if disputed and not decided and state is CallState.REVIEW and verdict.effect is Effect.MOVE:
         return Verdict(state, Effect.IGNORE, "two provider calls claim this call: a person decides")
     return verdict
 
@@ -142,7 +147,7 @@ def _before_the_provider_spoke(state: CallState) -> dict[Evidence, Verdict]:
     row[Evidence.INTENT] = Verdict(state, Effect.IGNORE, "an intent is committed once")
     row[Evidence.UNCLEAR] = Verdict(state, Effect.IGNORE, "already unclear")
     row[Evidence.NO_TRACE] = Verdict(state, Effect.IGNORE, "only a call that was or may have been placed is looked for")
-    return row
+    return row | _undecided(state)
 
 
 def _after_the_provider_spoke(state: CallState) -> dict[Evidence, Verdict]:
@@ -156,7 +161,13 @@ def _after_the_provider_spoke(state: CallState) -> dict[Evidence, Verdict]:
     row.update(dict.fromkeys((Evidence.INTENT, Evidence.WITHDRAWN, Evidence.UNCLEAR), known))
     row[Evidence.NO_TRACE] = _move(CallState.REVIEW, "it was reported, but the provider does not list it")
     row[Evidence.CONFLICT] = _disputed()
-    return row
+    return row | _undecided(state)
+
+
+def _undecided(state: CallState) -> dict[Evidence, Verdict]:
+    """A person decides what nobody else can tell any more, and nothing before that."""
+    undecided = Verdict(state, Effect.IGNORE, "only a call in review is decided")
+    return dict.fromkeys((Evidence.DECIDED_NOT_PLACED, Evidence.DECIDED_OVER), undecided)
 
 
 def _closed(state: CallState, odd: frozenset[Evidence], why: str) -> dict[Evidence, Verdict]:
@@ -190,5 +201,9 @@ _TABLE: dict[CallState, dict[Evidence, Verdict]] = {
         frozenset({*_AHEAD, Evidence.CONFLICT}),
         "the provider reports a call that was taken for not placed: the person may have been rung twice",
     ),
-    CallState.REVIEW: _before_the_provider_spoke(CallState.REVIEW),
+    CallState.REVIEW: _before_the_provider_spoke(CallState.REVIEW)
+    | {
+        Evidence.DECIDED_NOT_PLACED: _move(CallState.NOT_PLACED),
+        Evidence.DECIDED_OVER: _move(CallState.ENDED),
+    },
 }

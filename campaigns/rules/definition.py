@@ -124,6 +124,10 @@ class AccountDefinition(_Section):
     """Where live calls may be ended: these hosts and those below them. The provider names the address of each call,
     and nothing is posted to any other.
     """
+    unresolved: Literal["review", "not_placed"] = "review"
+    """What becomes of a call of which no trace is found: a person decides, or it is taken for not placed. The second
+    trusts the provider's listing: that nobody is called twice then holds only as far as the listing is complete.
+    """
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

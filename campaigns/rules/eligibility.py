@@ -115,6 +115,8 @@ def _account(facts: Facts, now: datetime) -> Refused | None:
 def _campaign(facts: Facts, now: datetime) -> Refused | None:
     if facts.campaign_state is CampaignState.CANCELLED:
         return Refused(Reason.NOT_RUNNING, "the campaign was cancelled", ProspectState.CANCELLED)
+    if facts.campaign_state is CampaignState.COMPLETED:
+        return Refused(Reason.CAMPAIGN_OVER, "the campaign is completed", ProspectState.EXPIRED)
     if facts.ends_at is not None and now >= facts.ends_at:
         return Refused(Reason.CAMPAIGN_OVER, "the campaign has ended", ProspectState.EXPIRED)
     if facts.starts_at is not None and now < facts.starts_at:
@@ -226,4 +228,4 @@ def when_due(facts: Facts, now: datetime) -> datetime | Refused:
 
 
 def _as_if_running(state: CampaignState) -> CampaignState:
-    return state if state is CampaignState.CANCELLED else CampaignState.RUNNING
+    return state if state in {CampaignState.CANCELLED, CampaignState.COMPLETED} else CampaignState.RUNNING

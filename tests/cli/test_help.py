@@ -36,7 +36,7 @@ def test_the_nouns_and_verbs_are_all_there() -> None:
         *("up", "demo", "simulator", "status", "freeze", "unfreeze", "db upgrade"),
         *("accounts apply", "accounts list", "accounts show"),
         *(f"campaign {verb}" for verb in ("apply", "start", "pause", "resume", "cancel", "list", "show")),
-        *("campaign preflight", "calls list", "calls hang-up"),
+        *("campaign preflight", "calls list", "calls review", "calls hang-up", "calls reconcile"),
         *("prospects import", "prospects list", "prospects trace", "outcomes export"),
         *(f"events {verb}" for verb in ("list", "retry", "dismiss", "counts")),
     }

@@ -140,7 +140,7 @@ def test_a_freeze_stops_every_account_and_status_says_so(outbound: Outbound) -> 
     )
     assert again.json() == {"frozen": True, "accounts": [], "in_flight": []}
     assert (status.code, status.err) == (1, "")
-    assert [each["what"] for each in json.loads(status.out)] == ["account main is frozen"]
+    assert [each["what"] for each in json.loads(status.out)] == ["account main is frozen: wrong list"]
     assert listed.json()["state"] == "frozen: wrong list"
     assert outbound("unfreeze", "--json").json() == {"frozen": False, "accounts": ["main"], "in_flight": []}
     assert outbound("status").code == 0

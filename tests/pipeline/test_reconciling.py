@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from campaigns.pipeline import calling, ingesting, reconciling, reporting, settl
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.prospect_state import ProspectState
-from campaigns.vapi.events import read_call
+from campaigns.vapi.events import read_call, read_message
 from tests import factories
 from tests.pipeline.telling import PROVIDER_ID, REAL, TIMING, ended, figures, in_call, person, status, tell
 
@@ -65,6 +66,73 @@ def test_no_trace_becomes_review_only_after_the_quiet_period_and_three_answers(
     assert person(session, call).state is ProspectState.REVIEW
     assert call.check_at is None
     assert figures(session, call) == reporting.count_from_rows(session, call.campaign_id)
+
+
+def test_what_a_person_is_to_decide_says_why_it_was_unclear_in_the_first_place(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    calling.record_unclear(session, call.id, "the answer did not arrive", now=now, real=REAL, timing=TIMING)
+    call.quiet_at = REAL
+    for _ in range(3):
+        miss(session, call, now, REAL)
+    assert call.state_why == "the answer did not arrive; the provider was asked and does not know it"
+
+
+def trusting(session: Session, now: datetime) -> Call:
+    """A call of an account that takes for not placed what the provider does not list."""
+    factories.account(session, now, unresolved="not_placed")
+    call = in_call(session, now)
+    call.quiet_at = REAL + timedelta(minutes=15)
+    return call
+
+
+def test_an_account_may_take_for_not_placed_what_the_provider_does_not_list(session: Session, now: datetime) -> None:
+    call = trusting(session, now)
+    for minutes in (0, 5, 10, 14):
+        assert not miss(session, call, now, REAL + timedelta(minutes=minutes))
+        assert call.state is CallState.UNKNOWN
+    assert not miss(session, call, now, REAL + timedelta(minutes=15))
+    someone = person(session, call)
+    assert (call.state, call.counted) == (CallState.NOT_PLACED, False)
+    assert (someone.state, someone.due_at, someone.calls, someone.attempts) == (ProspectState.WAITING, now, 0, 0)
+    counted = reporting.count_from_rows(session, call.campaign_id)
+    assert figures(session, call) == {name: number for name, number in counted.items() if number}
+
+    tell(session, call, status(call, "ringing", now), now)  # it was placed after all
+    assert call.state is CallState.NOT_PLACED
+    assert call.incident is not None
+    assert person(session, call).state is ProspectState.WAITING
+    assert [trouble.count for trouble in reporting.troubles(session)] == [1]
+
+
+def test_too_few_answers_decide_nothing_for_a_trusting_account_either(session: Session, now: datetime) -> None:
+    call = trusting(session, now)
+    for _ in range(2):
+        miss(session, call, now, REAL + timedelta(hours=1))
+    assert call.state is CallState.UNKNOWN
+
+
+@pytest.mark.parametrize("word", ["its id", "a hang", "a status that was not applied yet", "a live state"])
+def test_a_call_that_the_provider_ever_spoke_of_is_never_taken_for_not_placed(
+    session: Session, now: datetime, word: str
+) -> None:
+    call = trusting(session, now)
+    match word:
+        case "its id":
+            call.provider_id = PROVIDER_ID
+        case "a live state":
+            call.state = CallState.RINGING
+        case _:
+            body = status(call, "in-progress", now)
+            body["message"] |= {"type": "hang"} if word == "a hang" else {}
+            body["message"]["call"]["id"] = None
+            message = read_message(json.dumps(body).encode())
+            event_id, _ = ingesting.store(session, call.account_id, message, learned="pushed", now=now, real=REAL)
+            assert event_id is not None
+            if word == "a hang":
+                ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING)
+    for _ in range(3):
+        miss(session, call, now, REAL + timedelta(hours=1))
+    assert (call.state, person(session, call).state) == (CallState.REVIEW, ProspectState.REVIEW)
 
 
 def test_a_quiet_period_with_too_few_answers_decides_nothing(session: Session, now: datetime) -> None:

@@ -149,7 +149,7 @@ def test_all_is_well_until_it_is_not(session: Session, campaign: Campaign, now: 
     session.flush()
     troubles = reporting.troubles(session)
     assert [(each.count, each.what.split(":")[0]) for each in troubles] == [
-        (1, "prospects in review"),
+        (1, "calls in review"),
         (1, "calls with an incident"),
         (1, "events in the dead letter"),
         (1, "account main is stopped"),

@@ -62,6 +62,8 @@ def test_every_pair_has_an_answer_and_a_stillness_has_its_reason(state: CallStat
         (CallState.FORWARDING, Evidence.ENDED, CallState.ENDED),
         (CallState.RINGING, Evidence.CONFLICT, CallState.REVIEW),
         (CallState.RINGING, Evidence.NO_TRACE, CallState.REVIEW),
+        (CallState.REVIEW, Evidence.DECIDED_NOT_PLACED, CallState.NOT_PLACED),
+        (CallState.REVIEW, Evidence.DECIDED_OVER, CallState.ENDED),
     ],
 )
 def test_the_ledger_moves_as_designed(state: CallState, evidence: Evidence, after: CallState) -> None:
@@ -92,9 +94,19 @@ def test_a_live_call_is_not_undone_by_what_we_failed_to_hear(state: CallState) -
 
 
 @given(evidence=st.lists(EVIDENCE))
-def test_a_call_that_two_provider_calls_claim_stays_in_review(evidence: list[Evidence]) -> None:
+def test_a_call_that_two_provider_calls_claim_stays_in_review_until_a_person_says_it_is_over(
+    evidence: list[Evidence],
+) -> None:
     for piece in evidence:
-        assert judge(CallState.REVIEW, piece, disputed=True).state is CallState.REVIEW
+        over = piece is Evidence.DECIDED_OVER
+        expected = CallState.ENDED if over else CallState.REVIEW
+        assert judge(CallState.REVIEW, piece, disputed=True).state is expected
+
+
+@pytest.mark.parametrize("state", [state for state in CallState if state is not CallState.REVIEW])
+def test_a_person_decides_about_calls_in_review_alone(state: CallState) -> None:
+    for decided in (Evidence.DECIDED_NOT_PLACED, Evidence.DECIDED_OVER):
+        assert judge(state, decided).effect is Effect.IGNORE
 
 
 @pytest.mark.parametrize("state", CallState)

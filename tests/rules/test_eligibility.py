@@ -56,6 +56,7 @@ def test_with_nothing_against_it_a_call_is_allowed() -> None:
         ({"account_stop": "key refused"}, Reason.ACCOUNT_STOPPED, ProspectState.WAITING),
         ({"campaign_state": CampaignState.PAUSED}, Reason.NOT_RUNNING, ProspectState.WAITING),
         ({"campaign_state": CampaignState.CANCELLED}, Reason.NOT_RUNNING, ProspectState.CANCELLED),
+        ({"campaign_state": CampaignState.COMPLETED}, Reason.CAMPAIGN_OVER, ProspectState.EXPIRED),
         ({"starts_at": NOON + timedelta(hours=1)}, Reason.OUTSIDE_WINDOW, ProspectState.WAITING),
         ({"ends_at": NOON}, Reason.CAMPAIGN_OVER, ProspectState.EXPIRED),
         ({"suppressed": True}, Reason.SUPPRESSED, ProspectState.SUPPRESSED),
