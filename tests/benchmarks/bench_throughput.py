@@ -71,12 +71,12 @@ def _ours(system: Whole) -> _Ours:
     system.account(provider, concurrency=LINES, calls_per_second=RATE)
     system.campaign(retry={"max_attempts": 1, "max_calls": 1})
     system.fill("spring", PEOPLE)
-    servers, _ = usage.servers(system.database_url, system.redis_url)
+    servers = usage.servers(system.database_url, system.redis_url)
 
     def look() -> tuple[float, int, int, usage.Look, usage.Look]:
         with system.session() as session:
             settled = session.scalar(select(func.count()).where(Call.settled_at.is_not(None))) or 0
-        done = usage.servers(system.database_url, system.redis_url)[1]
+        done = usage.work(system.database_url, system.redis_url)
         busy = usage.processors(system["up"].pid, provider.pid, *servers)
         return time.monotonic(), provider.posts(), settled, busy, done
 

@@ -52,27 +52,26 @@ def role(command: str) -> str:
     return "outbound up"
 
 
-def servers(database_url: str, redis_url: str) -> tuple[list[int], Look]:
-    """The processes of the two servers, and what they did so far: commits, rows, log bytes, commands."""
+def servers(database_url: str, redis_url: str) -> list[int]:
+    """The process of PostgreSQL that all its others stand below, and that of Redis."""
+    with connect(database_url) as connection:
+        about = Path(f"/proc/{connection.info.backend_pid}/stat").read_text()  # while the connection is open
+    with redis.Redis.from_url(redis_url) as client:
+        return [int(about.rpartition(")")[2].split()[1]), int(client.info()["process_id"])]
+
+
+def work(database_url: str, redis_url: str) -> Look:
+    """What the two servers did so far."""
     with connect(database_url) as connection:
         row = connection.execute(
-            """SELECT pg_backend_pid(), xact_commit, tup_inserted, tup_updated,
-                      (SELECT wal_bytes FROM pg_stat_wal)
-                 FROM pg_stat_database WHERE datname = current_database()"""
+            """SELECT xact_commit AS commits, tup_inserted, tup_updated, wal_bytes / 1000
+                 FROM pg_stat_database, pg_stat_wal WHERE datname = current_database()"""
         ).fetchone()
     assert row is not None
-    backend, commits, inserted, updated, logged = row
     with redis.Redis.from_url(redis_url) as client:
-        about = client.info()
-    postmaster = int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
-    done = {
-        "commits": float(commits),
-        "rows inserted": float(inserted),
-        "rows updated": float(updated),
-        "kilobytes of write-ahead log": float(logged) / 1000,
-        "redis commands": float(about["total_commands_processed"]),
-    }
-    return [postmaster, int(about["process_id"])], done
+        commands = client.info()["total_commands_processed"]
+    names = ("commits", "rows inserted", "rows updated", "kilobytes of write-ahead log", "redis commands")
+    return {name: float(value) for name, value in zip(names, (*row, commands), strict=True)}
 
 
 def per_call(before: Look, after: Look, calls: int) -> dict[str, float]:
