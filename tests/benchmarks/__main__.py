@@ -34,8 +34,8 @@ def main(wanted: list[str]) -> None:
                 connection.execute(text("CREATE SCHEMA public"))
             upgrade(running.database_url)
             results += import_module(f"tests.benchmarks.bench_{name}").measure(running)
+            keep(results, FILE)  # whatever becomes of the next one
         db.engine(running.database_url).dispose()
-    keep(results, FILE)
     show(results)
     sys.stdout.write(f"kept in {FILE}\n")
 

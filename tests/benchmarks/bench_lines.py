@@ -34,7 +34,7 @@ MIX: dict[str, Any] = {
         "busy": [1, 3],
     },
 }
-PACE = 4  # times as many calls a second as calls end: at twice, waiting for the next slot alone costs 2.5 %
+PACE = 4  # times as many calls a second as calls end: at twice, ten lines lose 2.5 % by waiting for the next slot
 SECONDS = 50.0  # of full lines: two and a half calls on each
 PATIENCE = 2.5 * SECONDS  # of filling the lines and calling everybody; what was not called by then is not waited for
 PEERS = {"loop": "a loop that sleeps 2 s", "batches": "batches of as many"}

@@ -11,18 +11,17 @@ from __future__ import annotations
 import sys
 import time
 
-from workers.dispatch import tick
-from workers.events import apply_event
+from workers.app import app
+
+TASKS = {"tick": "dispatch.tick", "apply": "events.apply"}
 
 
 def main() -> None:
+    app.loader.import_default_modules()
     for line in sys.stdin:
-        task, *ids = line.split()
+        step, *ids = line.split()
         began = time.perf_counter()
-        if task == "tick":
-            tick()
-        else:
-            apply_event(*(int(event_id) for event_id in ids))
+        app.tasks[TASKS[step]](*(int(event_id) for event_id in ids))
         sys.stdout.write(f"{(time.perf_counter() - began) * 1000}\n")
         sys.stdout.flush()
 
