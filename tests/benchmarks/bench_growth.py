@@ -161,7 +161,7 @@ def _populate(url: str, people: int) -> None:
         connection.execute("SET synchronous_commit = off")  # of the filling alone
         connection.execute("SET work_mem = '256MB'")
         connection.execute("SET maintenance_work_mem = '512MB'")
-        with _bare_tables(connection):
+        with bare_tables(connection):
             fill(connection, CAMPAIGN["name"], people, first=0, now=ORIGIN)
         connection.execute("VACUUM ANALYZE")
     with db.transaction(url) as session:
@@ -170,7 +170,7 @@ def _populate(url: str, people: int) -> None:
 
 
 @contextmanager
-def _bare_tables(connection: Connection[Any]) -> Iterator[None]:
+def bare_tables(connection: Connection[Any]) -> Iterator[None]:
     """Without foreign keys and indexes inside the block; they are made anew at its end, which is far quicker."""
     tables = ["people", "prospects"]
     constraints = connection.execute(

@@ -56,6 +56,8 @@ def use(calls: Sequence[Mapping[str, Any]], lines: int, *, until: datetime | Non
 
 def per_second(at: Sequence[datetime]) -> float:
     """The rate of moments in order."""
+    if len(at) < 2:
+        raise SystemExit("fewer than two calls were placed: there is no rate to speak of")
     return (len(at) - 1) / (at[-1] - at[0]).total_seconds()
 
 

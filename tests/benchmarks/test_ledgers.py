@@ -44,6 +44,8 @@ def test_a_call_that_never_had_a_line_uses_none() -> None:
 def test_a_run_that_is_too_short_says_so() -> None:
     with pytest.raises(SystemExit, match="too short"):
         use([call(0, 1)], 2, until=None, longest=timedelta(seconds=60))
+    with pytest.raises(SystemExit, match="fewer than two"):
+        per_second([at(0)])
 
 
 def test_a_line_that_is_handed_over_in_one_moment_does_not_count_twice() -> None:

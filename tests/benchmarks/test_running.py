@@ -11,7 +11,7 @@ from campaigns import db
 from campaigns.models import Campaign
 from campaigns.pipeline import dispatching
 from tests import factories
-from tests.benchmarks.bench_growth import _bare_tables
+from tests.benchmarks.bench_growth import bare_tables
 from tests.benchmarks.running import connect, fill
 from tests.pipeline.lists import assert_tallies_equal_rows, people
 from tests.pipeline.placing import TIMING
@@ -46,7 +46,7 @@ def test_tables_that_were_bare_while_they_were_filled_have_all_their_rules_again
         factories.campaign(session, now)
     with connect(database) as connection:
         before = tables(connection)
-        with _bare_tables(connection):
+        with bare_tables(connection):
             assert len(tables(connection)) < len(before) - 5
             fill(connection, "spring", 20, first=0, now=now)
         assert tables(connection) == before
