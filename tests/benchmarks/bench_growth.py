@@ -32,7 +32,7 @@ from tests.benchmarks.running import ROOT, connect, fill
 from tests.factories import ACCOUNT, CAMPAIGN
 from tests.harness import ORIGIN
 
-SMALL, LARGE = 10_000, 10_000_000  # people; filling the large one takes some minutes and 6 GB
+SMALL, LARGE = 10_000, 10_000_000  # people; filling the large one takes some minutes and 8 GB of disk
 WARM_UP, REPETITIONS = 30, 200
 AIM = 0.67  # half as dear again at most: indexes are two levels deeper, and less of them is in memory
 REPORT = json.loads((ROOT / "tests" / "recordings" / "report-completed.json").read_text(encoding="utf-8"))
