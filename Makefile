@@ -7,7 +7,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo   run a whole campaign against the stand-in for Vapi: CSV in, outcomes out"
 	@echo "make test   lint, types, import contracts and every test"
-	@echo "make bench  the benchmarks, each beside its limit or its peer; NAME=webhooks for one of them"
+	@echo "make bench  the benchmarks, each beside its limit or its peer; NAME=lines for one of them"
 	@echo "make lock   resolve the dependencies anew (needs uv)"
 	@echo "make clean  remove the environment, the embedded servers' data and build output"
 

@@ -6,8 +6,11 @@ tables of its own.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -27,17 +30,29 @@ def main(wanted: list[str]) -> None:
     if unknown:
         raise SystemExit(f"no benchmark is called {', '.join(sorted(unknown))}: there are {', '.join(known)}")
     results: list[Result] = []
-    with tempfile.TemporaryDirectory() as folder, servers(Path(folder)) as running:
+    with _folder() as folder, servers(folder) as running:
         for name in wanted or known:
             with db.engine(running.database_url).begin() as connection:
                 connection.execute(text("DROP SCHEMA public CASCADE"))
                 connection.execute(text("CREATE SCHEMA public"))
             upgrade(running.database_url)
             results += import_module(f"tests.benchmarks.bench_{name}").measure(running)
+            keep(results, FILE)  # whatever becomes of the next one
         db.engine(running.database_url).dispose()
-    keep(results, FILE)
     show(results)
     sys.stdout.write(f"kept in {FILE}\n")
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A directory for the servers, removed with what root keeps elsewhere for it: gigabytes after ten million rows."""
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            yield Path(name)
+        finally:
+            note = Path(name) / "servers" / "elsewhere"
+            if note.exists():
+                shutil.rmtree(note.read_text(encoding="utf-8").strip(), ignore_errors=True)
 
 
 if __name__ == "__main__":
