@@ -149,7 +149,9 @@ class Pace(Base):
     rises_at: Mapped[datetime | None]
     """Real time at which the ceiling rises by one line, if nothing is refused until then."""
     backoff_until: Mapped[datetime | None]
-    """Real time before which nothing is claimed or sent: the provider asked us to wait."""
+    """Real time before which nothing is claimed or sent: the provider asked us to wait, or is away."""
+    doubts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """How many requests in a row came to nothing: the provider did not say what became of them."""
 
 
 class PhoneNumber(Base):

@@ -129,14 +129,19 @@ def _record(answers: Sequence[tuple[Prepared, Mapping[str, Any] | CallFailure]])
             if message.limits is not None and _is_news(session, prepared, message.limits, moment):
                 news.append((prepared, message.limits))
         calling.record(session, said, now=moment.now, real=moment.real, timing=settings().timing)
+        for account_id in {prepared.account_id for prepared, answer in answers if _was_answered(answer)}:
+            dispatching.trust(session, account_id)
     for prepared, answer in answers:
-        if isinstance(answer, CallUnclear):
-            log.warning("call %s is unclear and will be asked about: %s", prepared.call_id, answer)
-        elif isinstance(answer, CallFailure):
-            log.warning("call %s was not placed: %s", prepared.call_id, type(answer).__name__)
+        if isinstance(answer, CallFailure):
+            what = "is unclear and will be asked about" if isinstance(answer, CallUnclear) else "was not placed"
+            log.warning("call %s %s: %s", prepared.call_id, what, type(answer).__name__)
             _draw_conclusions(prepared, answer)
     for prepared, limits in news:
         _learn_lines(prepared, limits)
+
+
+def _was_answered(answer: Mapping[str, Any] | CallFailure) -> bool:
+    return not isinstance(answer, CallUnclear | NotSent)
 
 
 def _is_news(session: Session, prepared: Prepared, limits: Limits, moment: Moment) -> bool:
@@ -160,6 +165,8 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
                 dispatching.back_off(
                     session, prepared.account_id, until=moment.real + (failure.retry_after or BACK_OFF)
                 )
+            case CallUnclear():
+                dispatching.doubt(session, prepared.account_id, real=moment.real)
             case _:
                 pass  # the one call is all it says something about
 

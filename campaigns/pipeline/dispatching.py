@@ -26,6 +26,7 @@ from campaigns.rules.pacing import (
     choose_number,
     free_lines,
     our_lines,
+    pause_after,
     risen,
     room_on,
     share,
@@ -38,6 +39,7 @@ from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 
 LARGEST_LOT = 500  # due people looked at by one query: a few megabytes of facts
+MOST_DOUBTS = 1000  # counted; the pause is at its longest long before
 LOOKED_AT_MOST = 2_000  # due people to a claim, over all campaigns: about a second; the next tick goes on
 
 
@@ -155,6 +157,20 @@ def back_off(session: Session, account_id: UUID, *, until: datetime) -> None:
         .where(Pace.account_id == account_id, or_(Pace.backoff_until.is_(None), Pace.backoff_until < until))
         .values(backoff_until=until)
     )
+
+
+def doubt(session: Session, account_id: UUID, *, real: datetime) -> None:
+    """One more request came to nothing. After some in a row only one is tried now and then, until one is answered."""
+    pace = session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
+    pace.doubts = min(pace.doubts + 1, MOST_DOUBTS)
+    pause = pause_after(pace.doubts)
+    if pause is not None:
+        back_off(session, account_id, until=real + pause)
+
+
+def trust(session: Session, account_id: UUID) -> None:
+    """The provider answered a request, whatever it said."""
+    session.execute(update(Pace).where(Pace.account_id == account_id, Pace.doubts > 0).values(doubts=0))
 
 
 def _lines_in_use(session: Session, account_id: UUID, definition: AccountDefinition, *, now: datetime) -> _Lines:

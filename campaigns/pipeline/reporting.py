@@ -30,7 +30,7 @@ from campaigns.models import (
 from campaigns.rules.call_state import LIVE, CallState
 from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
 from campaigns.rules.definition import AccountDefinition
-from campaigns.rules.pacing import RISE, Ceiling, our_lines, risen, still_granted
+from campaigns.rules.pacing import DOUBTS, RISE, Ceiling, our_lines, risen, still_granted
 from campaigns.rules.prospect_state import FINAL, ProspectState
 
 
@@ -367,6 +367,16 @@ def troubles(session: Session) -> list[Trouble]:
             f"account {name} is frozen" + (f": {why}" if why else ""), 1, "`outbound unfreeze` permits dialling again"
         )
         for name, why in session.execute(select(Account.name, Account.frozen_why).where(Account.frozen_at.is_not(None)))
+    ]
+    found += [
+        Trouble(
+            f"account {name}: the provider said of none of the last {doubts} requests what became of it",
+            1,
+            "it is tried again now and then, by itself; who was to be called meanwhile waits",
+        )
+        for name, doubts in session.execute(
+            select(Account.name, Pace.doubts).join(Pace, Pace.account_id == Account.id).where(Pace.doubts >= DOUBTS)
+        )
     ]
     return [trouble for trouble in found if trouble.count]
 

@@ -17,6 +17,10 @@ TOGETHER = timedelta(milliseconds=100)
 leaves all of them in doubt. Up to ten calls a second it is one."""
 MOST_TOGETHER = 10  # calls; more side by side gain nothing on one core
 
+DOUBTS = 3  # requests in a row of which the provider did not say what became: one or two are bad luck
+FIRST_PAUSE = timedelta(seconds=5)  # real time until one more is tried
+LONGEST_PAUSE = timedelta(minutes=1)  # so soon an outage that ended is noticed
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -76,6 +80,16 @@ def risen(ceiling: Ceiling, *, ours: int, real: datetime) -> Ceiling | None:
     steps = max(0, (real - ceiling.rises_at) // RISE + 1)
     lines = ceiling.lines + steps
     return None if lines >= ours else Ceiling(lines, ceiling.rises_at + steps * RISE)
+
+
+def pause_after(doubts: int) -> timedelta | None:
+    """How long to send nothing after so many requests in a row that came to nothing; None for not at all.
+
+    Each of them may hold its person until somebody decides: while a provider is away, only one is tried now and then.
+    """
+    if doubts < DOUBTS:
+        return None
+    return min(FIRST_PAUSE * (1 << min(doubts - DOUBTS, 10)), LONGEST_PAUSE)
 
 
 def lateness(rate: float) -> timedelta:

@@ -23,6 +23,7 @@ from campaigns.rules.pacing import (
     lateness,
     lowered,
     our_lines,
+    pause_after,
     risen,
     room_on,
     share,
@@ -227,3 +228,9 @@ def test_whoever_has_people_due_gets_a_line_before_others_have_had_their_weight_
             for rich, (weight, _) in enumerate(campaigns):
                 if held[rich] and rich != poor and sum(held.values()) == lines:
                     assert (held[rich] - 1) / weight <= (held[poor] + 1) / campaigns[poor][0]
+
+
+def test_a_provider_that_is_away_is_tried_now_and_then() -> None:
+    pauses = [pause_after(doubts) for doubts in range(9)]
+    assert pauses == [None] * 3 + [timedelta(seconds=seconds) for seconds in (5, 10, 20, 40, 60, 60)]
+    assert pause_after(1000) == timedelta(seconds=60)

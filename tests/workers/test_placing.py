@@ -10,9 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns import clock, db
-from campaigns.models import Account, Call, Campaign, Prospect
+from campaigns.models import Account, Call, Campaign, Pace, Prospect
+from campaigns.pipeline import dispatching, reporting
 from campaigns.rules.call_state import CallState
 from campaigns.rules.prospect_state import ProspectState
+from campaigns.rules.timing import Timing
 from tests import factories
 from tests.pipeline.waiting import held_up
 from tests.workers.conftest import Silent
@@ -73,3 +75,31 @@ def test_a_provider_that_hangs_up_leaves_the_call_unknown(
     assert len(silent_provider.asked) == 1
     with db.transaction(working_database) as session:
         assert session.get_one(Call, call_id).state is CallState.UNKNOWN
+
+
+def test_a_provider_that_is_away_is_left_alone_until_it_answers(
+    working_database: str, silent_provider: Silent, now: datetime
+) -> None:
+    with db.transaction(working_database) as session:
+        account = factories.account(session, now, base_url=silent_provider.url)
+        call_ids = [claimed(session, now) for _ in range(3)]
+    for asked, call_id in enumerate(call_ids, 1):
+        assert pauses(working_database) is None
+        place_calls(str(call_id))
+        assert len(silent_provider.asked) == asked
+    pause = pauses(working_database)
+    assert pause is not None
+    assert timedelta(seconds=4) < pause <= timedelta(seconds=5)
+    with db.transaction(working_database) as session:
+        assert "of none of the last 3 requests" in " ".join(each.what for each in reporting.troubles(session))
+        moment = clock.read(session)
+        assert dispatching.claim_due(session, account.id, now=now, real=moment.real, timing=Timing()) == []
+        dispatching.trust(session, account.id)
+        assert reporting.troubles(session) == []
+
+
+def pauses(database: str) -> timedelta | None:
+    """For how long nothing is sent."""
+    with db.transaction(database) as session:
+        until = session.scalars(select(Pace.backoff_until)).one()
+        return None if until is None else until - clock.read(session).real
