@@ -28,7 +28,7 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 bench: .venv/installed
 	@$(BIN)/python -m tests.benchmarks $(NAME)

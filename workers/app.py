@@ -46,7 +46,15 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     task_publish_retry=False,
-    broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 10, "retry_on_timeout": False},
+    broker_transport_options={
+        "socket_connect_timeout": 2,
+        "socket_timeout": 10,
+        "retry_on_timeout": False,
+        # Without these a hint is tried for 6 s, and a tick that has many would wait for each of them.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0,
+    },
     worker_cancel_long_running_tasks_on_connection_loss=False,  # a call that is being placed must record its answer
     # Beat's own file would be one more thing to lose; every tick is safe to run twice or to miss.
     beat_scheduler="celery.beat:Scheduler",
