@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from campaigns import db, ledger
 from campaigns.models import Call, Campaign, Change, Outcome, Prospect, Suppression
 from campaigns.pipeline import breaking, dispatching, reporting, scheduling, settling
+from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
@@ -155,7 +156,7 @@ def test_a_report_that_comes_later_takes_the_forgiveness_back(session: Session, 
     said = report(call, "customer-busy", now, note="another")
     said["message"]["call"]["id"] = f"id-of-{call.id}"
     ending = read_message(json.dumps(said).encode()).ending
-    settling.settle(session, call.id, ending, learned="asked", now=now + MINUTE * 2, timing=TIMING)
+    settling.settle(session, Ended(call.id, ending, learned="asked"), now=now + MINUTE * 2, timing=TIMING)
     assert not call.forgiven
     assert (person(session, call).calls, person(session, call).attempts) == (1, 1)
     assert person(session, call).state is ProspectState.EXHAUSTED
