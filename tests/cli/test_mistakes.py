@@ -208,8 +208,8 @@ FILES = {
         "window = 1\n" + CAMPAIGN,
         (
             "file.toml: window: no such key; allowed here: account, assistant, assistant_id, assistant_version, "
-            "breaker, consent, default_region, ends_at, mapping, max_concurrency, max_duration, name, phone_number_ids, retry, "
-            "squad, squad_id, starts_at, variables, voicemail, weight, windows"
+            "breaker, consent, default_region, ends_at, mapping, max_concurrency, max_duration, name, "
+            "phone_number_ids, retry, squad, squad_id, starts_at, variables, voicemail, weight, windows"
         ),
     ),
     "an unknown key of a section": (
