@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import threading
 import time
 import traceback
 from datetime import timedelta
@@ -252,10 +253,13 @@ def test_a_connection_that_the_provider_closed_meanwhile_is_noticed(client: Clie
     def close_after(connection: socket.socket, reply: bytes) -> None:
         connection.sendall(reply)  # nothing in it says that the connection ends here
         connection.shutdown(socket.SHUT_RDWR)
+        closed.release()
 
+    closed = threading.Semaphore(0)
     provider.send = close_after
     for _ in range(3):
         assert client.create_call(REQUEST)["id"] == "a-call"
+        assert closed.acquire(timeout=30)  # a request that crosses the end on its way would be in doubt, rightly
     assert [asked.connection for asked in provider.asked] == [1, 2, 3]
 
 

@@ -75,6 +75,7 @@ NO_LINE = Ending(
     "call.start.error-subscription-concurrency-limit-reached",
     OutcomeClass.CAPACITY,
     rang=False,
+    no_line=True,
     answered=False,
     ended_at=at(400),
 )
