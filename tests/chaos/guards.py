@@ -1,0 +1,56 @@
+"""The harness tested: with a guard switched off, the case that needs it must fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tests.chaos.cases import CASES, STOPS, TWO_DISPATCHERS, stopped
+from tests.chaos.running import Case
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A guard, and the case that must fail without it."""
+
+    guard: str
+    case: Case
+    figure: str
+    """The kind of finding that must be among those that it fails with."""
+
+
+def _named(name: str) -> Case:
+    return next(case for case in CASES if case.name == name)
+
+
+_SLOW_CLAIMS = [{"point": "before_claim", "do": "sleep", "chance": 1, "seconds": 0.5}]
+_FAULTY = _named("provider accepts and fails")
+_DISORDERLY = _named("webhooks go astray")
+
+REMOVALS = (
+    Removal("intent", replace(_FAULTY, guards=["intent"]), "double_calls"),
+    Removal("state comparison", replace(_named("every hint five times"), guards=["state comparison"]), "double_calls"),
+    Removal(
+        "person index",
+        Case(
+            "two dispatchers and slow claims",
+            extra=TWO_DISPATCHERS,
+            points=_SLOW_CLAIMS,
+            schema=["DROP INDEX uq_calls_person_held", "DROP INDEX uq_calls_prospect_held"],
+        ),
+        "double_calls",
+    ),
+    Removal("expired placing", replace(_FAULTY, guards=["expired placing"]), "double_calls"),
+    Removal("send budget", replace(_named("asleep between intent and POST"), guards=["send budget"]), "wrong"),
+    Removal(
+        "capacity lock",
+        Case("two dispatchers and slow claims", extra=TWO_DISPATCHERS, points=_SLOW_CLAIMS, guards=["capacity lock"]),
+        "over_limit",
+    ),
+    Removal("share locks", Case("stopped", stopped, points=STOPS, guards=["share locks"]), "wrong"),
+    Removal("terminal states", replace(_DISORDERLY, guards=["terminal states"]), "wrong"),
+    Removal(
+        "dedupe key",
+        replace(_DISORDERLY, schema=["ALTER TABLE events DROP CONSTRAINT uq_events_account_id_dedupe_key"]),
+        "wrong",
+    ),
+)
