@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
-import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tests.chaos.cases import CASES
-from tests.chaos.guards import REMOVALS, Removal
-from tests.chaos.judging import Findings, judge
+from tests.chaos.guards import REMOVALS
+from tests.chaos.matrix import USUAL, run_case, run_removal, size
 from tests.chaos.reporting import Report, row
-from tests.chaos.running import Case, running
 from tests.chaos.servers import Servers
 
-USUAL = 1_000
-LARGE = 10_000
 FOR_A_GUARD = 120  # prospects: enough for each removal to show at once
 PER_SECOND = 8.0  # prospects done in a second, on two cores; only the forecast rests on it
 AROUND = 25.0  # seconds for starting, the last calls and the judge
@@ -55,53 +47,6 @@ def main() -> int:
             say(f"without {removal.guard:<31} {'caught by ' + caught if caught else 'NOT CAUGHT'}")
             failed = failed or not caught
     return int(failed)
-
-
-def size(case: Case, usual: int, *, full: bool) -> int:
-    """With how many people the case runs."""
-    if usual != USUAL:  # a trial
-        return max(int(usual * case.share), 20)
-    return int(LARGE * case.share) if full or case.large else int(usual * case.share)
-
-
-def run_case(case: Case, servers: Servers, *, prospects: int, seed: int, keep: bool = False) -> dict[str, Any]:
-    """Its row of the report. What the processes said is kept where it failed."""
-    folder = Path(tempfile.mkdtemp(prefix="outbound-case-"))
-    began = time.monotonic()
-    findings = examine(case, servers, folder, prospects=prospects, seed=seed)
-    result = {
-        "name": case.name,
-        "double_calls": findings.figure("double_calls"),
-        "lost": findings.figure("lost"),
-        "over_limit": findings.figure("over_limit"),
-        "review": findings.review,
-        "seconds": round(time.monotonic() - began, 1),
-        "passed": not findings.broken,
-        "prospects": prospects,
-        "posts": findings.posts,
-        "broken": [str(each) for each in findings.broken[:20]],
-    }
-    if findings.broken or keep:
-        result["logs"] = str(folder)
-    else:
-        shutil.rmtree(folder)
-    return result
-
-
-def run_removal(removal: Removal, servers: Servers, *, prospects: int, seed: int) -> str | None:
-    """What caught the missing guard; None where nothing did."""
-    folder = Path(tempfile.mkdtemp(prefix="outbound-case-"))
-    case = replace(removal.case, patience=20.0)
-    findings = examine(case, servers, folder, prospects=prospects, seed=seed)
-    shutil.rmtree(folder)
-    caught = next((each.what for each in findings.broken if each.figure == removal.figure), None)
-    return None if caught is None else f"{case.name}: {caught}"
-
-
-def examine(case: Case, servers: Servers, folder: Path, *, prospects: int, seed: int) -> Findings:
-    """Run it and judge it."""
-    with running(case, servers, folder, prospects=prospects, seed=seed) as run:
-        return judge(run)
 
 
 def say(line: str) -> None:

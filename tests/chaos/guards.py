@@ -14,8 +14,8 @@ class Removal:
 
     guard: str
     case: Case
-    figure: str
-    """The kind of finding that must be among those that it fails with."""
+    sign: str
+    """What must be said against it; whatever else breaks may be by the way."""
 
 
 def _named(name: str) -> Case:
@@ -27,8 +27,8 @@ _FAULTY = _named("provider accepts and fails")
 _DISORDERLY = _named("webhooks go astray")
 
 REMOVALS = (
-    Removal("intent", replace(_FAULTY, guards=["intent"]), "double_calls"),
-    Removal("state comparison", replace(_named("every hint five times"), guards=["state comparison"]), "double_calls"),
+    Removal("intent", replace(_FAULTY, guards=["intent"]), "was posted"),
+    Removal("state comparison", replace(_named("every hint five times"), guards=["state comparison"]), "was posted"),
     Removal(
         "person index",
         Case(
@@ -37,20 +37,22 @@ REMOVALS = (
             points=_SLOW_CLAIMS,
             schema=["DROP INDEX uq_calls_person_held", "DROP INDEX uq_calls_prospect_held"],
         ),
-        "double_calls",
+        "was held by",
     ),
-    Removal("expired placing", replace(_FAULTY, guards=["expired placing"]), "double_calls"),
-    Removal("send budget", replace(_named("asleep between intent and POST"), guards=["send budget"]), "wrong"),
+    Removal("expired placing", replace(_FAULTY, guards=["expired placing"]), "was posted"),
+    Removal(
+        "send budget", replace(_named("asleep between intent and POST"), guards=["send budget"]), "after its intent"
+    ),
     Removal(
         "capacity lock",
         Case("two dispatchers and slow claims", extra=TWO_DISPATCHERS, points=_SLOW_CLAIMS, guards=["capacity lock"]),
-        "over_limit",
+        "at once",
     ),
-    Removal("share locks", Case("stopped", stopped, points=STOPS, guards=["share locks"]), "wrong"),
-    Removal("terminal states", replace(_DISORDERLY, guards=["terminal states"]), "wrong"),
+    Removal("share locks", Case("stopped", stopped, points=STOPS, guards=["share locks"]), "had returned"),
+    Removal("terminal states", replace(_DISORDERLY, guards=["terminal states"]), "were over and went on"),
     Removal(
         "dedupe key",
         replace(_DISORDERLY, schema=["ALTER TABLE events DROP CONSTRAINT uq_events_account_id_dedupe_key"]),
-        "wrong",
+        "are stored more than once",
     ),
 )

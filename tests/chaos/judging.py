@@ -76,7 +76,10 @@ def judge(run: Run) -> Findings:
     broken += _one_event_for_each_message(run, totals)
     broken += _stopped(run, really)
     broken += _nothing_said_of_people(run)
-    review, most_review = _in_review(run), run.orphaned + witnessed(run) + _not_accepted(totals)
+    times, killed = witnessed(run)
+    if run.missed or (not times and any(point["do"] != "sleep" for point in run.case.points)):
+        broken.append(Broken(WRONG, f"it was over too soon: {run.missed} faults were missed, {times} came"))
+    review, most_review = _in_review(run), run.orphaned + killed + _not_accepted(totals)
     if review > most_review:
         broken.append(Broken(WRONG, f"{review} calls are in review, where {most_review} may be"))
     if run.watch.looks == 0:
