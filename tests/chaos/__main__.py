@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def main() -> int:
     minutes = (everybody / PER_SECOND + AROUND * (len(cases) + len(removals))) / 60
     say(f"{len(cases)} cases and {len(removals)} guards, {everybody} prospects: about {minutes:.0f} minutes")
     failed = False
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # by the blocks' ends, which end what was started
     with Servers() as servers:
         for case in cases:
             result = run_case(case, servers, prospects=people[case.name], seed=options.seed, keep=options.keep)

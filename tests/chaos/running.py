@@ -7,6 +7,7 @@ the claims of one account race with those of the other for the same persons.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -71,6 +72,8 @@ class Case:
     full_lines: bool = False
     """Whether the provider has fewer lines than the accounts say, so that requests meet full lines."""
     patience: float = STALL
+    longest: float = math.inf
+    """Seconds from the start after which it is judged as it stands: where a guard is missing it may never rest."""
 
     @property
     def sabotages(self) -> bool:
@@ -106,6 +109,7 @@ class Run:
         self.people: dict[str, list[dict[str, str]]] = split(prospects)
         self.watch = Watch(system, LINES)
         self.heard = Overhearing(servers, system.folder / "hints")
+        self.deadline = math.inf
         self.provider: Provider
 
     @property
@@ -162,6 +166,8 @@ class Run:
                 seen, since = now, time.monotonic()
             elif time.monotonic() - since > self.case.patience:
                 return  # the judge says what is left
+            if time.monotonic() > self.deadline:
+                return
         with self.system.session() as session:
             left = session.scalars(select(Campaign.name).where(Campaign.state == CampaignState.RUNNING)).all()
         for name in left:
@@ -207,7 +213,7 @@ class Run:
     def going_on(self, until: float = 0.95) -> Iterator[None]:
         """Again and again while calls are made."""
         wanted = until * self.prospects
-        while self.provider.posts() < wanted and not self.is_at_rest():
+        while self.provider.posts() < wanted and not self.is_at_rest() and time.monotonic() < self.deadline:
             yield
 
     def kill_child(self) -> None:
@@ -296,6 +302,7 @@ def running(case: Case, servers: Servers, folder: Path, *, prospects: int, seed:
         run = Run(case, servers, system, prospects=prospects, seed=seed)
         try:
             run.set_up()
+            run.deadline = time.monotonic() + case.longest
             with run.heard, run.watch, _waking(run):
                 for campaign in CAMPAIGNS:
                     system.command(Command.START, campaign=campaign)
