@@ -211,7 +211,7 @@ CASES: tuple[Case, ...] = (
     forced("before_recording", 0.03),
     Case("workers killed", workers_killed),
     Case("everything killed", everything_killed),
-    Case("two dispatchers and beats", extra=TWO_DISPATCHERS),
+    Case("two dispatchers and beats", extra=TWO_DISPATCHERS, shared=0.4),
     Case("asleep past the lease", asleep(3.0)),
     Case("asleep past the quiet period", asleep(QUIET + 3)),
     Case(
@@ -229,7 +229,16 @@ CASES: tuple[Case, ...] = (
     Case(
         "webhooks go astray",
         large=True,
-        provider={"webhooks": {"lost": 0.05, "doubled": 0.2, "reordered": 0.2, "late": 0.1, "early": 0.2}},
+        provider={
+            "webhooks": {
+                "lost": 0.05,
+                "doubled": 0.2,
+                "reordered": 0.2,
+                "late": 0.1,
+                "early": 0.2,
+                "late_seconds": [2, 8],
+            }
+        },
     ),
     Case("listing lags", provider={"listing": {"lag_seconds": LAG, "hides_reads": True}, "post_faults": FAULTY}),
     Case("provider away", provider_away),

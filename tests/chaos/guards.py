@@ -34,6 +34,7 @@ REMOVALS = (
         Case(
             "two dispatchers and slow claims",
             extra=TWO_DISPATCHERS,
+            shared=0.5,
             points=_SLOW_CLAIMS,
             schema=["DROP INDEX uq_calls_person_held", "DROP INDEX uq_calls_prospect_held"],
         ),

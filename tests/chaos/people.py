@@ -110,14 +110,14 @@ AREAS = (
 NAME = "Nobody Inparticular"  # may not be in any log
 
 
-def split(number: int) -> dict[str, list[dict[str, str]]]:
-    """`number` prospects in two campaigns: four fifths, and a fifth of which every other person is in both."""
+def split(number: int, *, shared: float) -> dict[str, list[dict[str, str]]]:
+    """`number` prospects in two campaigns: the part `shared` of them is in both, the rest mostly in the first."""
     assert number <= 100 * len(AREAS), f"at most {100 * len(AREAS)} prospects: there are no more numbers for fiction"
-    shared = number // 10
-    alone = number - 2 * shared
-    everybody = [_person(turn) for turn in range(alone + shared)]
-    first = number * 4 // 5
-    return {"spring": everybody[:first], "autumn": everybody[first - shared :][: number - first]}
+    both = int(number * shared)
+    alone = number - 2 * both
+    mostly = alone * 7 // 8
+    everybody = [_person(turn) for turn in range(both + alone)]
+    return {"spring": everybody[: both + mostly], "autumn": everybody[:both] + everybody[both + mostly :]}
 
 
 def _person(turn: int) -> dict[str, str]:

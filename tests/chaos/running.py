@@ -1,7 +1,7 @@
 """One case of the matrix: a whole system on servers of its own, a campaign, a fault, and the wait until all is at rest.
 
-Two accounts with lines of their own talk to one stand-in, and a tenth of the people is in a campaign of each, so that
-the claims of one account race with those of the other for the same persons.
+Two accounts with lines of their own talk to one stand-in, and some of the people are in a campaign of each, so that the
+claims of one account race with those of the other for the same persons.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ class Case:
     """Whether it is one of those that run with ten times as many people."""
     share: float = 1.0
     """Part of the usual number of people, for what is slow by its nature."""
+    shared: float = 0.1
+    """Part of the people who are in both campaigns."""
     provider: Mapping[str, Any] = field(default_factory=dict)
     extra: Sequence[str] = ()
     """More processes than there are ordinarily."""
@@ -106,7 +108,7 @@ class Run:
         """Faults for which the run was over too soon."""
         self.orphaned = 0
         """Calls that were between their intent and their answer when a process, or its database, went away."""
-        self.people: dict[str, list[dict[str, str]]] = split(prospects)
+        self.people: dict[str, list[dict[str, str]]] = split(prospects, shared=case.shared)
         self.watch = Watch(system, LINES)
         self.heard = Overhearing(servers, system.folder / "hints")
         self.deadline = math.inf
