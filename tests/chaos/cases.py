@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from tests.chaos.running import LINES, Case, Run
+from tests.chaos.running import FEW_LINES, Case, Run
 from tests.processes import descendants
 
 AWAY_REDIS, AWAY_POSTGRES = 60.0, 30.0  # seconds
@@ -15,7 +15,6 @@ KILL_EVERY = 0.4  # seconds between two random kills of pool children
 QUIET = 6.0  # what the harness makes of the quiet period of fifteen minutes
 LAG = 4.0  # of two minutes: two thirds of the quiet period, where it would be a seventh
 
-CONCURRENT = sum(LINES.values())
 FAULTY = {"accept_then_500": 0.05, "accept_then_reset": 0.05, "accept_then_hang": 0.05, "hang_seconds": 4}
 
 
@@ -211,7 +210,7 @@ CASES: tuple[Case, ...] = (
     forced("before_recording", 0.03),
     Case("workers killed", workers_killed),
     Case("everything killed", everything_killed),
-    Case("two dispatchers and beats", extra=TWO_DISPATCHERS, shared=0.4),
+    Case("two dispatchers and beats", extra=TWO_DISPATCHERS, lines=FEW_LINES, shared=0.4),
     Case("asleep past the lease", asleep(3.0)),
     Case("asleep past the quiet period", asleep(QUIET + 3)),
     Case(
@@ -246,7 +245,8 @@ CASES: tuple[Case, ...] = (
         Case(
             f"full lines: {form}",
             share=0.3,
-            provider={"concurrency": CONCURRENT - 4, "over_concurrency": form},
+            lines=FEW_LINES,
+            provider={"concurrency": sum(FEW_LINES.values()) - 2, "over_concurrency": form},
             full_lines=True,
         )
         for form in ("blocked", "reject", "ended")

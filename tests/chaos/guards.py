@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tests.chaos.cases import CASES, STOPS, TWO_DISPATCHERS, stopped
-from tests.chaos.running import Case
+from tests.chaos.running import FEW_LINES, Case
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,13 @@ REMOVALS = (
     ),
     Removal(
         "capacity lock",
-        Case("two dispatchers and slow claims", extra=TWO_DISPATCHERS, points=_SLOW_CLAIMS, guards=["capacity lock"]),
+        Case(
+            "two dispatchers and slow claims",
+            extra=TWO_DISPATCHERS,
+            lines=FEW_LINES,
+            points=_SLOW_CLAIMS,
+            guards=["capacity lock"],
+        ),
         "at once",
     ),
     Removal("share locks", Case("stopped", stopped, points=STOPS, guards=["share locks"]), "had returned"),

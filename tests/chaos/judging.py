@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from campaigns.models import Account, Call, Event
 from campaigns.rules.call_state import CallState
 from tests.chaos.people import NAME
-from tests.chaos.running import CAMPAIGNS, LINES, RATES, Run, witnessed
+from tests.chaos.running import CAMPAIGNS, RATES, Run, witnessed
 from tests.journeys.promises import (
     DOUBLE,
     LIMIT,
@@ -62,13 +62,13 @@ def judge(run: Run) -> Findings:
     totals, really = ledger["totals"], ledger["calls"]
     broken = [*run.watch.seen.values(), *at_most_once(totals)]
     if not run.case.full_lines:
-        broken += within_lines(totals, sum(LINES.values()))
+        broken += within_lines(totals, sum(run.case.lines.values()))
     for campaign, account in CAMPAIGNS.items():
         own = of_campaign(really, campaign)
         broken += nobody_disappeared(run.system, campaign)
         broken += the_truth_about_every_call(run.system, campaign, own)
-        if (most := most_at_once(own)) > LINES[account] and not run.case.full_lines:
-            broken.append(Broken(LIMIT, f"{most} calls of {account} were open at once, of {LINES[account]}"))
+        if (most := most_at_once(own)) > run.case.lines[account] and not run.case.full_lines:
+            broken.append(Broken(LIMIT, f"{most} calls of {account} were open at once, of {run.case.lines[account]}"))
         broken += _within_rate(run, account, own)
     broken += nobody_rung_while_unresolved(run.system)
     broken += _at_rest(run)

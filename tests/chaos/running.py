@@ -37,7 +37,8 @@ from tests.harness import System
 from tests.processes import Provider, descendants
 
 SPEED = 30.0  # ten thousand people are called within the eleven hours of the day's window, at eight a second too
-LINES = {"main": 16, "second": 8}
+LINES = {"main": 26, "second": 12}
+FEW_LINES = {"main": 4, "second": 2}  # for what shows only while they are scarce, on a slow machine too
 RATES = {"main": 40.0, "second": 20.0}  # calls per second
 CAMPAIGNS = {"spring": "main", "autumn": "second"}
 WINDOWS = "Mon-Sun 09:00-20:00"
@@ -59,6 +60,8 @@ class Case:
     """Whether it is one of those that run with ten times as many people."""
     share: float = 1.0
     """Part of the usual number of people, for what is slow by its nature."""
+    lines: Mapping[str, int] = field(default_factory=lambda: LINES)
+    """By account."""
     shared: float = 0.1
     """Part of the people who are in both campaigns."""
     provider: Mapping[str, Any] = field(default_factory=dict)
@@ -109,7 +112,7 @@ class Run:
         self.orphaned = 0
         """Calls that were between their intent and their answer when a process, or its database, went away."""
         self.people: dict[str, list[dict[str, str]]] = split(prospects, shared=case.shared)
-        self.watch = Watch(system, LINES)
+        self.watch = Watch(system, case.lines)
         self.heard = Overhearing(servers, system.folder / "hints")
         self.deadline = math.inf
         self.provider: Provider
@@ -151,9 +154,9 @@ class Run:
         self.system.start()
         if self.case.extra:
             self.system.start(*self.case.extra)
-        lines = {"concurrency": sum(LINES.values()), "seed": self.seed, "outcomes": OUTCOMES}
+        lines = {"concurrency": sum(self.case.lines.values()), "seed": self.seed, "outcomes": OUTCOMES}
         self.provider = self.system.provider(speed=SPEED, **{**lines, **self.case.provider})
-        for account, limit in LINES.items():
+        for account, limit in self.case.lines.items():
             self.system.account(self.provider, account, concurrency=limit, calls_per_second=RATES[account])
         for campaign, account in CAMPAIGNS.items():
             self.system.campaign(campaign, account=account, windows=WINDOWS, retry=RETRY)
