@@ -44,9 +44,9 @@ def main() -> int:
             say(row(result))
             failed = failed or not result["passed"]
         for removal in removals:
-            caught = run_removal(removal, servers, prospects=FOR_A_GUARD, seed=options.seed)
+            caught, else_found = run_removal(removal, servers, prospects=FOR_A_GUARD, seed=options.seed)
             report.add_guard(removal.guard, caught)
-            say(f"without {removal.guard:<31} {'caught by ' + caught if caught else 'NOT CAUGHT'}")
+            say(f"without {removal.guard:<31} {'caught by ' + caught if caught else 'NOT CAUGHT: ' + else_found}")
             failed = failed or not caught
     return int(failed)
 

@@ -52,14 +52,15 @@ def run_case(case: Case, servers: Servers, *, prospects: int, seed: int, keep: b
     return result
 
 
-def run_removal(removal: Removal, servers: Servers, *, prospects: int, seed: int) -> str | None:
-    """What caught the missing guard; None where nothing did."""
+def run_removal(removal: Removal, servers: Servers, *, prospects: int, seed: int) -> tuple[str | None, str]:
+    """What caught the missing guard, None where nothing did; and all else that is to be said about the run."""
     folder = Path(tempfile.mkdtemp(prefix="outbound-case-"))
     case = replace(removal.case, longest=SHOWN)
     findings = examine(case, servers, folder, prospects=prospects, seed=seed)
     shutil.rmtree(folder)
     caught = next((each.what for each in findings.broken if removal.sign in each.what), None)
-    return None if caught is None else f"{case.name}: {caught}"
+    found = "; ".join(str(each) for each in findings.broken[:5])
+    return None if caught is None else f"{case.name}: {caught}", f"{findings.posts} posts; {found or 'nothing found'}"
 
 
 def examine(case: Case, servers: Servers, folder: Path, *, prospects: int, seed: int) -> Findings:
