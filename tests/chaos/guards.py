@@ -22,7 +22,7 @@ def _named(name: str) -> Case:
     return next(case for case in CASES if case.name == name)
 
 
-_SLOW_CLAIMS = [{"point": "before_claim", "do": "sleep", "chance": 1, "seconds": 0.5}]
+_SLOW_CLAIMS = [{"point": "before_claim", "do": "sleep", "chance": 1, "seconds": 0.7}]
 _FAULTY = _named("provider accepts and fails")
 _DISORDERLY = _named("webhooks go astray")
 
