@@ -2,19 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test chaos lint lock clean
+.PHONY: help demo test chaos bench lint lock clean
 
 help:
 	@echo "make demo   run a whole campaign against the stand-in for Vapi: CSV in, outcomes out"
 	@echo "make test   lint, types, import contracts and every test"
 	@echo "make chaos  the fault matrix, about an hour; CASE=name,name N=people FULL=1 RESUME=1; writes build/chaos.json"
+	@echo "make bench  the benchmarks, each beside its limit or its peer; NAME=lines for one of them"
 	@echo "make lock   resolve the dependencies anew (needs uv)"
 	@echo "make clean  remove the environment, the embedded servers' data and build output"
 
 .venv/installed: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -28,7 +29,10 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
+
+bench: .venv/installed
+	@$(BIN)/python -m tests.benchmarks $(NAME)
 
 chaos: .venv/installed
 	@$(BIN)/python -m tests.chaos $(if $(N),--prospects $(N)) $(if $(CASE),--case "$(CASE)") $(if $(FULL),--full) $(if $(RESUME),--resume)

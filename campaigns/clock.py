@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, literal_column, select
+from sqlalchemy import delete, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Session
 
 from campaigns.errors import NotAllowed
-from campaigns.models import Account, Rehearsal
+from campaigns.models import LOCK_REHEARSAL, Account, Rehearsal
 from campaigns.rules.definition import AccountDefinition
 
 
@@ -49,6 +49,7 @@ def rehearse(session: Session, *, origin_at: datetime, speed: float, started_at:
     Refused with `NotAllowed` unless every account talks to a stand-in on this machine: no real person may be called
     by a clock that is not the real one.
     """
+    session.execute(text(LOCK_REHEARSAL))
     for account in session.scalars(select(Account)):
         definition = AccountDefinition.model_validate(account.definition)
         if not definition.loopback:

@@ -77,7 +77,13 @@ class NotSent(CallFailure):
 
 
 class Throttled(CallFailure):
-    """The provider said *later*: over its rate or its concurrency."""
+    """The provider said *later*: over its rate or (`no_line`) its concurrency."""
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: timedelta | None = None, no_line: bool = False
+    ) -> None:
+        super().__init__(message, status=status, retry_after=retry_after)
+        self.no_line = no_line
 
 
 class AccountRefused(CallFailure):

@@ -9,15 +9,18 @@ from functools import lru_cache
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, exists, or_, select
+import orjson
+from sqlalchemy import ColumnElement, ScalarSelect, SQLColumnExpression, Text, and_, cast, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from campaigns.models import Account, Call, Campaign, Consent, Prospect, Suppression
-from campaigns.rules.call_state import HOLDS_PERSON
+from campaigns.models import Account, Call, Campaign, Consent, Outcome, Prospect, Suppression
+from campaigns.rules.call_state import HOLDS_LINE, HOLDS_PERSON, CallState
 from campaigns.rules.calling_rules import applicable, zoned_windows
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.eligibility import Facts
+from campaigns.rules.prospect_state import ProspectState
+from campaigns.rules.retry import CLOSING
 from campaigns.rules.windows import CallingWindow, ZonedWindow
 
 
@@ -41,8 +44,8 @@ def about_campaigns(session: Session, campaign_ids: Collection[UUID]) -> dict[UU
             Campaign.id,
             Campaign.account_id,
             Campaign.state,
-            Campaign.definition,
-            Account.definition.label("account"),
+            cast(Campaign.definition, Text).label("definition"),
+            cast(Account.definition, Text).label("account"),
             Account.frozen_at,
             Account.stop_reason,
         )
@@ -54,13 +57,24 @@ def about_campaigns(session: Session, campaign_ids: Collection[UUID]) -> dict[UU
             id=row.id,
             account_id=row.account_id,
             state=row.state,
-            definition=CampaignDefinition.model_validate(row.definition),
-            account=AccountDefinition.model_validate(row.account),
+            definition=_campaign_definition(row.definition),
+            account=_account_definition(row.account),
             frozen=row.frozen_at is not None,
             account_stop=row.stop_reason,
         )
         for row in rows
     }
+
+
+# Read for every call and event, and the same nearly every time: to validate them took longer than to ask for them.
+@lru_cache(maxsize=256)
+def _campaign_definition(stored: str) -> CampaignDefinition:
+    return CampaignDefinition.model_validate(orjson.loads(stored))
+
+
+@lru_cache(maxsize=64)
+def _account_definition(stored: str) -> AccountDefinition:
+    return AccountDefinition.model_validate(orjson.loads(stored))
 
 
 def gather(session: Session, prospect_ids: Collection[int]) -> dict[int, Facts]:
@@ -85,6 +99,12 @@ def gather(session: Session, prospect_ids: Collection[int]) -> dict[int, Facts]:
                 other.state.in_(sorted(HOLDS_PERSON)),
             )
             .label("person_in_call"),
+            select(Outcome.outcome)
+            .where(Outcome.prospect_id == Prospect.id, Outcome.outcome.in_(sorted(CLOSING)))
+            .order_by(Outcome.created_at.desc())
+            .limit(1)
+            .scalar_subquery()
+            .label("closing"),
         ).where(Prospect.id.in_(prospect_ids))
     ).all()
     campaigns = about_campaigns(session, {row.campaign_id for row in rows})
@@ -99,6 +119,7 @@ def gather(session: Session, prospect_ids: Collection[int]) -> dict[int, Facts]:
             attempts=row.attempts,
             calls=row.calls,
             not_before=row.not_before,
+            concluded=None if row.closing is None else CLOSING[row.closing].state,
             person_in_call=row.person_in_call,
         )
         for row in rows
@@ -116,6 +137,11 @@ def about_newcomer(
 ) -> Facts:
     """The facts about somebody who is about to become a prospect."""
     return _facts(campaign, country=country, states=states, zones=zones, suppressed=suppressed, own_consent=own_consent)
+
+
+def holds_line(now: datetime) -> ColumnElement[bool]:
+    """Whether a call may be using one of its account's lines: an unknown one for its longest duration at most."""
+    return and_(Call.state.in_(sorted(HOLDS_LINE)), ~and_(Call.state == CallState.UNKNOWN, Call.line_until < now))
 
 
 def suppressed(person_id: SQLColumnExpression[int], campaign_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
@@ -136,6 +162,15 @@ def consented(person_id: SQLColumnExpression[int], campaign_id: SQLColumnExpress
     )
 
 
+def next_call(call: type[Call]) -> ScalarSelect[UUID]:
+    """The id of the first call that was or may have been placed to the same person after `call`."""
+    later = aliased(Call)
+    query = select(later.id).where(
+        later.person_id == call.person_id, later.claimed_at > call.claimed_at, later.intent_at.is_not(None)
+    )
+    return query.order_by(later.claimed_at).limit(1).scalar_subquery()
+
+
 def _facts(
     campaign: CampaignFacts,
     *,
@@ -147,6 +182,7 @@ def _facts(
     attempts: int = 0,
     calls: int = 0,
     not_before: datetime | None = None,
+    concluded: ProspectState | None = None,
     person_in_call: bool = False,
 ) -> Facts:
     definition = campaign.definition
@@ -168,6 +204,7 @@ def _facts(
         calls=calls,
         max_calls=definition.retry.max_calls,
         not_before=not_before,
+        concluded=concluded,
         person_in_call=person_in_call,
     )
 

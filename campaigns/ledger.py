@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import cast
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Text, and_, exists, or_, select, text, tuple_, update
+from sqlalchemy import cast as as_type
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapped, Session
 
-from campaigns.facts import CampaignFacts, about_campaigns
-from campaigns.models import TALLY_SLOTS, Call, Prospect, Tally
-from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence, Verdict, judge
+from campaigns.errors import UnknownName
+from campaigns.facts import CampaignFacts, about_campaigns, gather
+from campaigns.models import TALLY_SLOTS, Call, Event, Prospect, Tally
+from campaigns.rules.call_state import HEARD, LIVE, CallState, Effect, Evidence, Verdict, judge
+from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
+
+T = TypeVar("T")
+
+_GUARD = text("SELECT pg_advisory_xact_lock(hashtextextended(word, 0)) FROM unnest(CAST(:words AS text[])) AS word")
 
 Counts = Counter[tuple[UUID, str, int]]
 
@@ -32,16 +41,51 @@ class Locked:
     timing: Timing
 
 
+def find_call(session: Session, wanted: str) -> UUID:
+    """The id that begins with `wanted`, dashes or not. Raises `UnknownName` where no or more than one call has it."""
+    digits = wanted.strip().replace("-", "").lower()
+    listing = "`outbound calls list` shows those there are"
+    if not re.fullmatch("[0-9a-f]{4,32}", digits):
+        raise UnknownName(f"{wanted[:50]!r} is not the id of a call, nor at least 4 digits of one: {listing}")
+    # A range of ids, so that the primary key finds them.
+    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    found = session.scalars(select(Call.id).where(Call.id.between(first, last)).limit(2)).all()
+    if len(found) != 1:
+        raise UnknownName(f"{'more than one' if found else 'no'} call has an id that begins so: {listing}")
+    return found[0]
+
+
 def lock(session: Session, call_id: UUID, *, timing: Timing) -> Locked | None:
     """The call and its prospect, locked in the ledger's order; None where there is no such call."""
-    prospect_id = session.scalar(select(Call.prospect_id).where(Call.id == call_id))
-    if prospect_id is None:
-        return None
+    return lock_all(session, [call_id], timing=timing).get(call_id)
+
+
+def lock_all(session: Session, call_ids: Collection[UUID], *, timing: Timing) -> dict[UUID, Locked]:
+    """These calls and their prospects, locked in the ledger's order; what does not exist is left out.
+
+    All prospects come before all calls and each kind in the order of its ids, so that no two batches deadlock.
+    """
+    prospect_ids = session.scalars(select(Call.prospect_id).where(Call.id.in_(call_ids))).all()
+    if not prospect_ids:
+        return {}
     # NO KEY UPDATE: rows that refer to these by a foreign key can still be written meanwhile.
-    prospect = session.get_one(Prospect, prospect_id, with_for_update={"key_share": True}, populate_existing=True)
-    call = session.get_one(Call, call_id, with_for_update={"key_share": True}, populate_existing=True)
-    campaign = about_campaigns(session, [call.campaign_id])[call.campaign_id]
-    return Locked(prospect, call, campaign, timing.permitted(loopback=campaign.account.loopback))
+    prospects = {prospect.id: prospect for prospect in _locked(session, Prospect, Prospect.id, prospect_ids)}
+    calls = list(_locked(session, Call, Call.id, call_ids))
+    campaigns = about_campaigns(session, {call.campaign_id for call in calls})
+    return {
+        call.id: Locked(
+            prospects[call.prospect_id],
+            call,
+            campaigns[call.campaign_id],
+            timing.permitted(loopback=campaigns[call.campaign_id].account.loopback),
+        )
+        for call in calls
+    }
+
+
+def _locked(session: Session, kind: type[T], column: Mapped[Any], ids: Collection[object]) -> Iterable[T]:
+    query = select(kind).where(column.in_(ids)).order_by(column).with_for_update(key_share=True)
+    return session.scalars(query.execution_options(populate_existing=True))
 
 
 def move(locked: Locked, evidence: Evidence, *, now: datetime, real: datetime, why: str | None = None) -> Verdict:
@@ -50,24 +94,22 @@ def move(locked: Locked, evidence: Evidence, *, now: datetime, real: datetime, w
     A call that proves not placed leaves its prospect where it is: whoever withdrew it knows when it is due again.
     """
     prospect, call, timing = locked.prospect, locked.call, locked.timing
-    verdict = judge(call.state, evidence)
+    verdict = judge(call.state, evidence, disputed=call.incident is not None)
     call.changed_at = now
     if verdict.effect is Effect.INCIDENT:
-        call.incident = verdict.why
+        call.incident = call.incident or verdict.why
+    if evidence in HEARD:
+        heard(locked, real=real)
+    if verdict.state is call.state:
         return verdict
-    if verdict.effect is Effect.IGNORE:
-        if call.state in LIVE:
-            call.check_at = real + timing.silence  # late or repeated, but a sign of life
-        return verdict
+    if call.state is CallState.CLAIMED and verdict.state is not CallState.NOT_PLACED:
+        _begin(locked, now=now, real=real)
     call.state = verdict.state
     call.state_why = why or verdict.why or None
     call.asked = 0
     match verdict.state:
         case CallState.PLACING:
-            call.intent_at = now
             call.check_at = real + timing.answer
-            call.quiet_at = real + timing.quiet
-            call.line_until = now + locked.campaign.definition.max_duration
         case CallState.UNKNOWN:
             call.check_at = real + timing.ask_again
         case CallState.ENDED:
@@ -75,9 +117,77 @@ def move(locked: Locked, evidence: Evidence, *, now: datetime, real: datetime, w
         case CallState.REVIEW | CallState.NOT_PLACED:
             call.check_at = None
         case _:
-            call.check_at = real + timing.silence
+            call.blocked = call.blocked and verdict.state is CallState.QUEUED
+            call.check_at = real + _silence(call, timing)
     _follow(prospect, call, verdict.state, now=now)
     return verdict
+
+
+def heard(locked: Locked, *, real: datetime) -> None:
+    """The provider spoke of the call, late, repeated or without a new state: a sign of life all the same."""
+    call = locked.call
+    call.asked = 0
+    if call.state in LIVE:
+        call.check_at = real + _silence(call, locked.timing)
+
+
+def block(locked: Locked, *, real: datetime) -> None:
+    """The provider has no line for the queued call: it may start at any moment, so it is asked about sooner."""
+    locked.call.blocked = True
+    locked.call.check_at = real + _silence(locked.call, locked.timing)
+
+
+def _silence(call: Call, timing: Timing) -> timedelta:
+    return min(timing.blocked, timing.silence) if call.blocked else timing.silence
+
+
+def _begin(locked: Locked, *, now: datetime, real: datetime) -> None:
+    """The call is or may be placed from now on: by our intent, or because the provider speaks of it before we do."""
+    prospect, call = locked.prospect, locked.call
+    call.intent_at = now
+    call.quiet_at = real + locked.timing.quiet
+    call.line_until = now + locked.campaign.definition.max_duration
+    call.counted = True
+    prospect.calls += 1
+    count(cast("Session", Session.object_session(prospect)), call.campaign_id, "call:made", prospect.id, 1)
+
+
+def know(session: Session, named: Sequence[tuple[Call, str]], *, real: datetime) -> set[UUID]:
+    """Keep the provider's ids of locked calls; reports that wait for them in the dead letter become due.
+
+    Returns the calls that are known by that id now. The others have another id, or another call has theirs.
+    """
+    agreed = {call.id for call, provider_id in named if call.provider_id == provider_id}
+    new = {(call.account_id, provider_id): call for call, provider_id in named if call.provider_id is None}
+    if not new:
+        return agreed
+    guard_ids(session, new)
+    names = select(Call.account_id, Call.provider_id).where(tuple_(Call.account_id, Call.provider_id).in_(list(new)))
+    taken = {(row.account_id, row.provider_id) for row in session.execute(names).all()}
+    for key, call in new.items():
+        if key not in taken:
+            call.provider_id = key[1]
+            agreed.add(call.id)
+    session.execute(
+        update(Event)
+        .where(
+            tuple_(Event.account_id, Event.provider_id).in_(list(new.keys() - taken)),
+            Event.applied_at.is_(None),
+            Event.retry_at.is_(None),
+        )
+        .values(retry_at=real)
+    )
+    return agreed
+
+
+def guard_ids(session: Session, ids: Iterable[tuple[UUID, str]]) -> None:
+    """Wait until nobody else gives these ids, each of an account, to a call or a dead letter.
+
+    What they did is seen by the next query. Without it both could look before the other commits: the report would
+    wait for an id that came long ago.
+    """
+    words = sorted(f"{account_id}:{provider_id}" for account_id, provider_id in ids)  # in one order: no deadlocks
+    session.execute(_GUARD, {"words": words})
 
 
 def _follow(prospect: Prospect, call: Call, state: CallState, *, now: datetime) -> None:
@@ -116,6 +226,33 @@ def uncount(session: Session, prospect: Prospect, call: Call) -> None:
         call.counted = False
         prospect.calls -= 1
         count(session, call.campaign_id, "call:made", prospect.id, -1)
+
+
+def due_again(session: Session, locked: Locked, *, now: datetime, why: str) -> None:
+    """Let the person of a call that proved not placed be due again by the rules; the call counts for nothing."""
+    prospect = locked.prospect
+    uncount(session, prospect, locked.call)
+    if prospect.state in FINAL_PROSPECT:
+        return
+    session.flush()
+    match when_due(gather(session, [prospect.id])[prospect.id], now):
+        case Refused() as refusal:
+            set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
+        case due_at:
+            set_state(prospect, ProspectState.WAITING, now=now, due_at=due_at, why=why)
+
+
+def spoken_of(session: Session, call: Call) -> bool:
+    """Whether the provider ever said a word about this call, one that waits to be applied included."""
+    if call.provider_id is not None:
+        return True
+    waiting = and_(
+        Event.account_id == call.account_id,
+        # Two conditions for two indexes: what is due, and the dead letter.
+        or_(Event.retry_at.is_not(None), and_(Event.applied_at.is_(None), Event.retry_at.is_(None))),
+        as_type(Event.body, Text).contains(str(call.id)),
+    )
+    return bool(session.scalar(select(or_(exists().where(Event.call_id == call.id), exists().where(waiting)))))
 
 
 def count(session: Session, campaign_id: UUID, name: str, key: int, by: int) -> None:

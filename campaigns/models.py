@@ -1,6 +1,8 @@
 """The tables, in the order in which a prospect meets them.
 
-Lock order, everywhere: account → pace → campaign → person → prospect → call → event; tallies last (see `ledger`).
+Lock order, everywhere: account → pace → campaign → person → prospect → call → a provider's id (`ledger.guard_ids`) →
+event; tallies last (see `ledger`). An intent takes the pace after its calls: whoever holds a pace waits for neither
+prospects nor calls.
 Times in columns named `…_at` are the campaign's clock; `check_at`, `slot_at` and the leases are real time, because a
 rehearsal that runs faster must not shorten the seconds in which a process may be believed dead.
 """
@@ -8,7 +10,7 @@ rehearsal that runs faster must not shorten the seconds in which a process may b
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -93,6 +95,27 @@ class Rehearsal(Base):
     __table_args__ = (CheckConstraint("id = 1", name="one_row"), CheckConstraint("speed > 0", name="forwards"))
 
 
+LOCK_REHEARSAL = "LOCK TABLE rehearsal IN SHARE ROW EXCLUSIVE MODE"
+"""Taken by whoever begins a rehearsal and whoever applies a real account, so that one sees the other. Reads go on."""
+
+
+class Home(Base):
+    """The one row that says which database the ledger lives in: in another one it is an older copy of itself."""
+
+    __tablename__ = "home"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    system_id: Mapped[str | None]
+    """The server's own, given when it was created. NULL: we may not ask."""
+    timeline: Mapped[int | None] = mapped_column(BigInteger)
+    """Counted up by every failover and every recovery to a point in time. NULL: we may not ask."""
+    database_id: Mapped[int] = mapped_column(BigInteger)
+    """Another one for every database that a dump is loaded into."""
+    known_since: Mapped[datetime]
+
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+
 class Account(Base):
     """One Vapi organisation. Every intent share-locks its row, so a freeze waits for open intents."""
 
@@ -116,10 +139,19 @@ class Pace(Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
     next_slot: Mapped[datetime]
     """Real time at which the next call may be sent."""
+    granted: Mapped[int | None]
+    """Lines that the provider last said the account has in all, calls that come in included."""
+    granted_at: Mapped[datetime | None]
+    """Real time at which it said so."""
     ceiling: Mapped[int | None]
-    """Lines that the provider was last seen to grant, where that is below the account's limit."""
+    """Lines that our calls may use, where the provider last refused one more; NULL: it refuses none."""
+    ceiling_why: Mapped[str | None]
+    rises_at: Mapped[datetime | None]
+    """Real time at which the ceiling rises by one line, if nothing is refused until then."""
     backoff_until: Mapped[datetime | None]
-    """Real time before which nothing is claimed: the provider asked us to wait."""
+    """Real time before which nothing is claimed or sent: the provider asked us to wait, or is away."""
+    doubts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """How many requests in a row came to nothing: the provider did not say what became of them."""
 
 
 class PhoneNumber(Base):
@@ -278,9 +310,9 @@ class Prospect(Base):
     """The wish behind `due_at`: the calling window may only move it later."""
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    """Calls that count against the campaign's `max_attempts`."""
+    """Calls that count against the campaign's `max_attempts`, without those forgiven."""
     calls: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    """Every call that was placed or may have been."""
+    """Every call that was placed or may have been, without those forgiven."""
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 
@@ -314,7 +346,9 @@ class Call(Base):
     state_why: Mapped[str | None]
     provider_id: Mapped[str | None]
     blocked: Mapped[bool] = mapped_column(Boolean, server_default="false")
-    """Accepted by the provider while all its lines were busy."""
+    """The provider had no line for it: it waits there, or ended for want of one. False again as soon as it rings."""
+    hang_up_at: Mapped[datetime | None]
+    """Real time at which we last had it ended at the provider because it may not start any more."""
     slot_at: Mapped[datetime]
     """Real time at which it may be sent."""
     check_at: Mapped[datetime | None]
@@ -324,7 +358,7 @@ class Call(Base):
     quiet_at: Mapped[datetime | None]
     """Real time from which no trace of an unknown call means that a person must decide."""
     asked: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    """How many answers in a row did not show it, since the provider last said something."""
+    """How many answers in a row said that there is no such call, since the provider last spoke of it; at most three."""
     line_until: Mapped[datetime | None]
     """While `unknown`: the campaign's time from which it can no longer be using a line."""
     started_at: Mapped[datetime | None]
@@ -333,8 +367,12 @@ class Call(Base):
     counted: Mapped[bool] = mapped_column(Boolean, server_default="false")
     """Whether it counts among the prospect's `calls`; taken back when it proves not placed."""
     settled_at: Mapped[datetime | None]
+    forgiven: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    """It failed among many, by nobody's fault: no longer in the prospect's `calls` and `attempts`."""
     incident: Mapped[str | None]
     """Evidence against our own ledger: somebody was or may have been rung twice."""
+    incident_seen_at: Mapped[datetime | None]
+    """When a person looked at the incident; until then it is a trouble."""
     changed_at: Mapped[datetime]
 
     __table_args__ = (
@@ -347,6 +385,10 @@ class Call(Base):
         Index("ix_calls_check", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("uq_calls_provider", "account_id", "provider_id", unique=True),
         Index("ix_calls_campaign_claimed", "campaign_id", "claimed_at"),
+        Index(
+            "ix_calls_campaign_settled", "campaign_id", "settled_at", postgresql_where=text("settled_at IS NOT NULL")
+        ),
+        Index("ix_calls_blocked", "account_id", postgresql_where=text("blocked AND state = 'queued'")),
     )
 
 
@@ -381,6 +423,23 @@ class Event(Base):
         Index("ix_events_due", "retry_at", postgresql_where=text("retry_at IS NOT NULL")),
         Index("ix_events_dead", "provider_id", postgresql_where=text("applied_at IS NULL AND retry_at IS NULL")),
     )
+
+
+class MessageCount(Base):
+    """How many messages of one type an account was sent on one day, and what became of them."""
+
+    __tablename__ = "message_counts"
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    """In UTC."""
+    type: Mapped[str] = mapped_column(primary_key=True)
+    """Empty for what was refused: its type was never read."""
+    became: Mapped[str] = mapped_column(primary_key=True)
+    """`stored`, `counted` (answered and let go) or `refused` (its sender was not proven)."""
+    count: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (CheckConstraint(_in("became", frozenset({"stored", "counted", "refused"})), name="became"),)
 
 
 class Outcome(Base):
@@ -441,7 +500,7 @@ class Change(Base):
     who: Mapped[str]
     what: Mapped[str]
     subject: Mapped[str]
-    """`account:<name>`, `campaign:<name>`, `person:<id>` or `call:<id>`."""
+    """`account:<name>`, `campaign:<name>`, `person:<id>`, `call:<id>`, `event:<id>` or `database`."""
     before: Mapped[dict[str, Any] | None]
     after: Mapped[dict[str, Any] | None]
     why: Mapped[str | None]

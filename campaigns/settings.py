@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from base64 import b64decode
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,6 +27,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     flower_port: int = Field(default=5555, ge=0, le=65535)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     insecure_webhooks: bool = False
     lease_seconds: float | None = Field(default=None, gt=0)
     quiet_seconds: float | None = Field(default=None, gt=0)
@@ -67,8 +70,28 @@ def secret(name: str) -> str:
     return value
 
 
-@lru_cache(maxsize=1)
+def secret_bytes(name: str) -> bytes:
+    """The same, where the value is base64 of the secret. Raises `SetupError` where it is not."""
+    try:
+        found = b64decode(secret(name), validate=True)
+    except ValueError:
+        raise SetupError(f"the environment variable {name} is not base64, as secret_is_base64 says it is") from None
+    if not found:
+        raise SetupError(f"the environment variable {name} is base64 of nothing")
+    return found
+
+
 def _dotenv() -> dict[str, str | None]:
-    from dotenv import dotenv_values  # noqa: PLC0415 - a dependency of pydantic-settings, used for secrets only
+    """What `.env` says now: a secret that is added for a rotation is known to processes that run already."""
+    try:
+        found = Path(".env").stat()
+    except OSError:
+        return {}
+    return _read_dotenv(found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=1)
+def _read_dotenv(_written_at: int, _size: int) -> dict[str, str | None]:
+    from dotenv import dotenv_values  # noqa: PLC0415 - used for secrets only
 
     return dotenv_values(".env")

@@ -19,6 +19,7 @@ from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.prospect_state import ProspectState
 
 _turn = count()
+REAL = datetime(2026, 11, 21, 9, tzinfo=UTC)  # of a campaign whose clock is elsewhere
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)  # no send slot of a new account is taken
 
 ACCOUNT: dict[str, Any] = {
@@ -138,10 +139,11 @@ def call(
         "person_id": prospect.person_id,
         "phone_number_id": number_id,
         "state": state,
-        "slot_at": now,
+        "slot_at": REAL,
         "check_at": now + timedelta(seconds=30),
         "claimed_at": now,
         "intent_at": None if state is CallState.CLAIMED else now,
+        "line_until": None if state is CallState.CLAIMED else now + timedelta(minutes=10),
         "quiet_at": None if state is CallState.CLAIMED else now + timedelta(minutes=15),
         "blocked": False,
         "asked": 0,

@@ -273,7 +273,7 @@ class System:
 
     def progress(self, campaign: str = "spring") -> reporting.Progress:
         with self.session() as session:
-            return reporting.progress(session, scheduling.find(session, campaign))
+            return reporting.progress(session, scheduling.find(session, campaign), now=clock.read(session).now)
 
     def until_over(self, *campaigns: str, seconds: float = PATIENCE) -> None:
         """Return when these campaigns are completed. A process that died unasked fails the test."""

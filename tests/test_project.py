@@ -123,9 +123,10 @@ def test_the_development_lock_has_the_same_versions_as_the_other() -> None:
 
 
 def test_compose_runs_the_commands_that_up_runs() -> None:
-    from campaigns.cli.up import WORKERS, worker_command
+    from campaigns.cli.up import WEB, WORKERS, worker_command
 
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert f"command: [python, {', '.join(WEB[1:])}]" in compose
     for queue, processes in WORKERS.items():
         command = worker_command(queue, processes)[2:]  # without `python -m`
         listed = ", ".join(f'"{part}"' if part.isdigit() or "%" in part else part for part in command)

@@ -12,8 +12,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
+
+from campaigns.cli.outbound import app
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -122,22 +126,23 @@ def test_a_reader_gets_from_three_files_to_outcomes(reader: Reader) -> None:
         assert {row["name"] for row in csv.DictReader(file)} == {"Dana Whitfield", "Omar Haddad"}
 
 
-def test_every_command_that_the_readme_mentions_exists(reader: Reader) -> None:
-    mentioned = set(re.findall(r"`(outbound (?:[a-z]+ ?)+)", PAGE))
-    mentioned |= {
-        " ".join(line.split()[:3]) for block in blocks("sh") for line in block.splitlines() if "outbound " in line
-    }
+def test_every_command_that_the_readme_mentions_exists() -> None:
+    mentioned = set(re.findall(r"`(outbound (?:[a-z-]+ ?)+)", PAGE))
+    mentioned |= {line for block in blocks("sh") for line in block.splitlines() if "outbound " in line}
     assert len(mentioned) > 8
     for command in sorted(mentioned):
-        words = [word for word in command.split() if word != "spring" and not word.startswith("-")]
-        done = reader.run(" ".join([*words[:3], "--help"]))
-        assert done.returncode == 0, (command, done.stderr)
+        found: Any = get_command(app)
+        for word in command.split()[1:]:
+            if not hasattr(found, "commands"):
+                break  # what follows a command's own name is for it to read
+            assert word in found.commands, command
+            found = found.commands[word]
 
 
 def test_the_make_targets_of_the_readme_are_the_makefiles_own() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     wanted = {line for block in blocks("sh") for line in block.splitlines() if line.startswith("make ")}
-    assert wanted == {"make demo", "make test", "make chaos"}
+    assert wanted == {"make demo", "make test", "make chaos", "make bench"}
     for line in wanted:
         assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE)
     assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
@@ -12,7 +11,6 @@ from typing import Any
 from celery import Celery, Task
 from celery.signals import setup_logging, worker_process_init
 from kombu.entity import Queue
-from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
 from campaigns import db
@@ -48,7 +46,15 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     task_publish_retry=False,
-    broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 10, "retry_on_timeout": False},
+    broker_transport_options={
+        "socket_connect_timeout": 2,
+        "socket_timeout": 10,
+        "retry_on_timeout": False,
+        # Without these a hint is tried for 6 s, and a tick that has many would wait for each of them.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0,
+    },
     worker_cancel_long_running_tasks_on_connection_loss=False,  # a call that is being placed must record its answer
     # Beat's own file would be one more thing to lose; every tick is safe to run twice or to miss.
     beat_scheduler="celery.beat:Scheduler",
@@ -62,8 +68,7 @@ app.conf.update(
 
 @setup_logging.connect
 def _log_plainly(**_: Any) -> None:
-    level = os.environ.get("OUTBOUND_LOG_LEVEL", "INFO").upper()
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("celery.app.trace").setLevel("WARNING")  # a line for each hint would drown what matters
     logging.getLogger("celery.worker.strategy").setLevel("WARNING")
     logging.getLogger("celery.beat").setLevel("WARNING")  # as would a line for each tick, each second
@@ -92,20 +97,20 @@ def transaction() -> AbstractContextManager[Session]:
 
 def client(account: AccountDefinition) -> Client:
     """This process's connection for the account. Raises `SetupError` where its key is missing from the environment."""
-    return _client(account.base_url, account.key_env)
+    return _client(account.base_url, account.key_env, account.control_hosts)
 
 
 @lru_cache(maxsize=64)
-def _client(base_url: str, key_env: str) -> Client:
-    return Client(base_url, secret(key_env))
+def _client(base_url: str, key_env: str, control_hosts: tuple[str, ...]) -> Client:
+    return Client(base_url, secret(key_env), control_hosts=control_hosts)
 
 
 def hint(task: Task, *ids: str | int) -> bool:
     """Say that there is something to do; False where Redis is away. Never raises: a tick finds what no hint said."""
     try:
         task.apply_async(args=ids, expires=60)
-    except (OperationalError, OSError) as problem:
-        log.warning("redis is away, a tick will find it: %s", type(problem).__name__)
+    except Exception as problem:  # noqa: BLE001 - Redis may also answer with an error of its own; a hint is never worth one
+        log.warning("redis took no hint, a tick will find it: %s", type(problem).__name__)
         return False
     return True
 

@@ -1,19 +1,29 @@
-"""Placing: one claimed call, one request, one recorded answer."""
+"""Placing: for each claimed call one request and one recorded answer; several side by side where slots are close."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy.orm import Session
+
 from campaigns import clock
+from campaigns.clock import Moment
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
-from campaigns.pipeline import calling, dispatching, scheduling
+from campaigns.pipeline import calling, capacity, dispatching, halting
 from campaigns.pipeline.calling import Prepared
+from campaigns.rules.definition import AccountDefinition
+from campaigns.rules.pacing import TOGETHER
 from campaigns.settings import settings
-from campaigns.vapi.events import read_call
-from workers.app import app, client, transaction
+from campaigns.vapi.client import Client
+from campaigns.vapi.events import Limits, Message, read_call
+from workers.app import app, client, hint, one_line, transaction
 
 log = logging.getLogger(__name__)
 
@@ -21,46 +31,122 @@ LONGEST_SLEEP = timedelta(seconds=20)  # a slot further off is left to the next 
 BACK_OFF = timedelta(seconds=5)  # when the provider says *later* without saying when, or cannot be reached
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A call to be sent once: at `send_at` by the monotonic clock, and not when the uptime is past `send_until`."""
+
+    prepared: Prepared
+    send_at: float
+    send_until: timedelta
+
+
 @app.task(name="calls.place")
-def place_call(call_id: str) -> None:
-    """Place one claimed call. Run twice, it places once: `prepare` hands out each claimed call a single time."""
-    call = UUID(call_id)
+def place_calls(*call_ids: str) -> None:
+    """Place claimed calls, each at its slot. Run twice, it places each once: `prepare` hands them out a single time."""
+    waiting = {UUID(call_id) for call_id in call_ids}
+    while waiting:
+        prepared, waiting = _intend(waiting)
+        # Who is not among them must not wait until the slowest of them is answered.
+        if prepared and waiting and hint(place_calls, *map(str, waiting)):
+            waiting = set()
+        _send(prepared)
+
+
+def _intend(calls: set[UUID]) -> tuple[list[Ready], set[UUID]]:
+    """Those of the calls whose slots come first, their intents committed, and who waits still."""
     timing = settings().timing
     with transaction() as session:
-        wait = calling.await_slot(session, call, real=clock.read(session).real, timing=timing)
-    if wait is None or wait > LONGEST_SLEEP:
-        return
-    time.sleep(wait.total_seconds())
+        waits = calling.await_slots(session, calls, real=clock.read(session).real)
+    waits = {call: wait for call, wait in waits.items() if wait <= LONGEST_SLEEP}
+    if not waits:
+        return [], set()
+    first = min(waits.values())
+    time.sleep(first.total_seconds())
     began = _uptime()
     with transaction() as session:
+        if halting.moved(session) is not None:
+            # The ledger may have forgotten that they were sent: they stay claimed until somebody looks.
+            return [], set()
+        held = calling.hold_still(
+            session, [call for call, wait in waits.items() if wait < first + TOGETHER], timing=timing
+        )
         moment = clock.read(session)
-        prepared = calling.prepare(session, call, now=moment.now, real=moment.real, timing=timing)
-    if prepared is None:
+        read_at = time.monotonic()
+        prepared = calling.prepare(session, held, now=moment.now, real=moment.real)
+    # The others were withdrawn, taken by another, or have another slot: the next look tells.
+    ready = [Ready(each, read_at + each.wait.total_seconds(), began + each.send_budget) for each in prepared]
+    return ready, waits.keys() - {each.call_id for each in prepared}
+
+
+def _send(ready: Sequence[Ready]) -> None:
+    """Make the requests, side by side, and record the answers as they come."""
+    if not ready:
         return
+    accounts = {each.prepared.account_id: each.prepared.account for each in ready}
+    connections = {account_id: _connected(account) for account_id, account in accounts.items()}
+    with ThreadPoolExecutor(len(ready)) as pool:
+        unanswered = {
+            pool.submit(_request, each, connections[each.prepared.account_id]): each.prepared for each in ready
+        }
+        while unanswered:
+            done, _ = wait(unanswered, return_when=FIRST_COMPLETED)
+            answered = [(unanswered.pop(future), future) for future in done]
+            with one_line(f"recording the answers for {len(answered)} calls"):
+                _record([(prepared, future.result()) for prepared, future in answered])
+
+
+def _connected(account: AccountDefinition) -> Client | AccountRefused:
     try:
-        connection = client(prepared.account)
-        if _uptime() - began > prepared.send_budget:
-            raise NotSent(
-                f"more than {prepared.send_budget.total_seconds():g} s passed between the intent and the request"
-            )
-        record = connection.create_call(prepared.request)
-    except CallUnclear as doubt:
-        log.warning("call %s is unclear and will be asked about: %s", call, doubt)
-        with transaction() as session:
-            moment = clock.read(session)
-            calling.record_unclear(session, call, str(doubt), now=moment.now, real=moment.real, timing=timing)
-    except (CallFailure, SetupError) as problem:
-        failure = problem if isinstance(problem, CallFailure) else AccountRefused(str(problem))
-        log.warning("call %s was not placed: %s", call, type(failure).__name__)
-        with transaction() as session:
-            moment = clock.read(session)
-            calling.record_failure(session, call, failure, now=moment.now, real=moment.real, timing=timing)
-        _draw_conclusions(prepared, failure)
-    else:
-        with transaction() as session:
-            moment = clock.read(session)
-            answer = read_call(record, now=moment.now)
-            calling.record_accepted(session, call, answer, now=moment.now, real=moment.real, timing=timing)
+        return client(account)
+    except SetupError as problem:
+        return AccountRefused(str(problem))
+
+
+def _request(ready: Ready, connection: Client | AccountRefused) -> Mapping[str, Any] | CallFailure:
+    """The provider's answer to the one request, made at its slot, or why there is none."""
+    if isinstance(connection, AccountRefused):
+        return connection
+    time.sleep(max(0.0, ready.send_at - time.monotonic()))
+    if _uptime() > ready.send_until:
+        budget = ready.prepared.send_budget.total_seconds()
+        return NotSent(f"more than {budget:g} s passed between the intent and the request")
+    try:
+        return connection.create_call(ready.prepared.request)
+    except CallFailure as failure:
+        return failure
+
+
+def _record(answers: Sequence[tuple[Prepared, Mapping[str, Any] | CallFailure]]) -> None:
+    news: list[tuple[Prepared, Limits]] = []
+    with transaction() as session:
+        moment = clock.read(session)
+        said: dict[UUID, Message | CallFailure] = {}
+        for prepared, answer in answers:
+            if isinstance(answer, CallFailure):
+                said[prepared.call_id] = answer
+                continue
+            message = said[prepared.call_id] = read_call(answer, now=moment.now)
+            if message.limits is not None and _is_news(session, prepared, message.limits, moment):
+                news.append((prepared, message.limits))
+        calling.record(session, said, now=moment.now, real=moment.real, timing=settings().timing)
+        for account_id in {prepared.account_id for prepared, answer in answers if _was_answered(answer)}:
+            dispatching.trust(session, account_id)
+    for prepared, answer in answers:
+        if isinstance(answer, CallFailure):
+            what = "is unclear and will be asked about" if isinstance(answer, CallUnclear) else "was not placed"
+            log.warning("call %s %s: %s", prepared.call_id, what, type(answer).__name__)
+            _draw_conclusions(prepared, answer)
+    for prepared, limits in news:
+        _learn_lines(prepared, limits)
+
+
+def _was_answered(answer: Mapping[str, Any] | CallFailure) -> bool:
+    return not isinstance(answer, CallUnclear | NotSent)
+
+
+def _is_news(session: Session, prepared: Prepared, limits: Limits, moment: Moment) -> bool:
+    concurrency = prepared.account.concurrency
+    return capacity.is_news(session, prepared.account_id, limits, concurrency=concurrency, real=moment.real)
 
 
 def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
@@ -69,16 +155,36 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
         moment = clock.read(session)
         match failure:
             case AccountRefused():
-                scheduling.stop_account(session, prepared.account_id, str(failure), now=moment.now)
+                halting.stop_account(session, prepared.account_id, str(failure), now=moment.now)
             case CallRefused():
-                if scheduling.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
+                if halting.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
                     log.error("campaign %s was paused: the provider refuses all its calls", prepared.campaign_id)
             case Throttled() | NotSent():
+                if isinstance(failure, Throttled) and failure.no_line:
+                    capacity.refused(session, prepared.account_id, str(failure), now=moment.now, real=moment.real)
                 dispatching.back_off(
                     session, prepared.account_id, until=moment.real + (failure.retry_after or BACK_OFF)
                 )
+            case CallUnclear():
+                dispatching.doubt(session, prepared.account_id, real=moment.real)
             case _:
                 pass  # the one call is all it says something about
+
+
+def _learn_lines(prepared: Prepared, limits: Limits) -> None:
+    """What an answer said of the account's lines, once what became of its call is committed."""
+    with transaction() as session:
+        moment = clock.read(session)
+        capacity.told(session, prepared.account_id, limits, real=moment.real)
+        if limits.blocked:
+            capacity.refused(
+                session,
+                prepared.account_id,
+                "it accepted a call and had no line for it",
+                now=moment.now,
+                real=moment.real,
+                remaining=limits.remaining,
+            )
 
 
 def _uptime() -> timedelta:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from uuid import UUID
 
 from campaigns import clock
-from campaigns.pipeline import dispatching
+from campaigns.pipeline import dispatching, halting
 from campaigns.settings import settings
-from workers.app import app, hint, one_line, transaction
-from workers.calls import place_call
+from workers.app import app, hint, log, one_line, transaction
+from workers.calls import place_calls
 
 
 @app.task(name="dispatch.tick")
 def tick() -> None:
     """Claim for every account that has work. Run twice, the second finds the lines taken and claims nothing."""
+    with transaction() as session:
+        frozen = halting.guard_home(session, now=clock.read(session).now)
+    if frozen:
+        log.error("dialling is frozen, `outbound status` says why: %s", ", ".join(frozen))
     with transaction() as session:
         accounts = dispatching.accounts_with_work(session)
     for account_id in accounts:
@@ -30,7 +34,10 @@ def refill(account_id: str) -> None:
 def claim(account_id: UUID) -> None:
     """Claim what fits and offer it to the callers."""
     with transaction() as session:
+        if halting.moved(session) is not None:
+            return
         moment = clock.read(session)
         offered = dispatching.claim_due(session, account_id, now=moment.now, real=moment.real, timing=settings().timing)
-    for call_id in offered:
-        hint(place_call, str(call_id))
+        lots = dispatching.lots(session, offered)
+    for lot in lots:
+        hint(place_calls, *map(str, lot))

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
 
 from campaigns import clock
-from campaigns.pipeline import ingesting, settling
+from campaigns.clock import Moment
+from campaigns.pipeline import breaking, capacity, ingesting, settling
+from campaigns.pipeline.ingesting import Applied
+from campaigns.pipeline.settling import Ended
+from campaigns.rules.outcome import TECHNICAL
 from campaigns.settings import settings
-from workers.app import app, hint, log, transaction
+from workers.app import app, hint, log, one_line, transaction
 from workers.dispatch import refill
 
+LARGEST_BATCH = 50  # events to a transaction: its locks are held for a tenth of a second
 SWEEP_LIMIT = 500  # events to a sweep: a few seconds of work, and the next sweep goes on
 
 
 @app.task(name="events.apply")
-def apply_event(event_id: int) -> None:
-    """Apply one stored event and settle its call. Run twice, the second finds it applied and changes nothing."""
-    apply_one(event_id)
+def apply_events(*event_ids: int) -> None:
+    """Apply stored events and settle their calls. Run twice, the second finds them applied and changes nothing."""
+    apply_all(event_ids)
 
 
 @app.task(name="events.sweep")
@@ -24,27 +31,65 @@ def sweep() -> None:
     """Apply the stored events that no hint brought here. Run twice at once, each event is still applied once."""
     with transaction() as session:
         waiting = ingesting.due(session, real=clock.read(session).real, limit=SWEEP_LIMIT)
-    for event_id in waiting:
-        apply_one(event_id)
+    for start in range(0, len(waiting), LARGEST_BATCH):
+        apply_all(waiting[start : start + LARGEST_BATCH])
 
 
-def apply_one(event_id: int) -> None:
-    """Apply and settle in one transaction; a failure is kept on the event, which stays due."""
+def apply_all(event_ids: Sequence[int]) -> None:
+    """Apply and settle in one transaction. Where that fails each event is tried alone, and keeps its own failure."""
     timing = settings().timing
-    freed: UUID | None = None
     try:
         with transaction() as session:
             moment = clock.read(session)
-            applied = ingesting.apply(session, event_id, now=moment.now, real=moment.real, timing=timing)
-            if applied is not None:
-                settling.settle(
-                    session, applied.call_id, applied.ending, learned=applied.learned, now=moment.now, timing=timing
-                )
-                freed = applied.account_id if applied.freed else None
+            applied, strays = ingesting.apply(session, event_ids, now=moment.now, real=moment.real, timing=timing)
+            _settle(session, applied, moment)
     except Exception as problem:  # noqa: BLE001 - whatever it is, the event keeps it and is tried again
+        if len(event_ids) == 1:
+            _keep_failure(event_ids[0], problem)
+            return
+        log.warning("%s events could not be applied together: %s", len(event_ids), type(problem).__name__)
+        for event_id in event_ids:
+            apply_all([event_id])
+        return
+    draw_conclusions(applied)
+    for event_id in strays:
+        _apply_alone(event_id)
+
+
+def _apply_alone(event_id: int) -> None:
+    try:
+        with transaction() as session:
+            moment = clock.read(session)
+            found = ingesting.apply_alone(session, event_id, now=moment.now, real=moment.real, timing=settings().timing)
+            applied = [] if found is None else [found]
+            _settle(session, applied, moment)
+    except Exception as problem:  # noqa: BLE001 - as above
         _keep_failure(event_id, problem)
-    if freed is not None:
-        hint(refill, str(freed))
+    else:
+        draw_conclusions(applied)
+
+
+def _settle(session: Session, applied: Sequence[Applied], moment: Moment) -> None:
+    ends = [Ended(each.call_id, each.ending, learned=each.learned) for each in applied]
+    if ends:
+        settling.settle(session, *ends, now=moment.now, timing=settings().timing)
+
+
+def draw_conclusions(applied: Sequence[Applied]) -> None:
+    """What calls' ends, once committed, mean for others: a line is free, or there are fewer, or nothing works."""
+    for each in applied:
+        if each.freed and each.ending is not None and each.ending.no_line:
+            with one_line(f"lowering the lines of account {each.account_id}"), transaction() as session:
+                moment = clock.read(session)
+                why = "it ended a call because no line was free"
+                capacity.refused(session, each.account_id, why, now=moment.now, real=moment.real)
+    failing = {each.campaign_id for each in applied if each.ending is not None and each.ending.outcome in TECHNICAL}
+    for campaign_id in sorted(failing):
+        with one_line(f"watching campaign {campaign_id}"), transaction() as session:
+            if breaking.pause_if_failing(session, campaign_id, now=clock.read(session).now):
+                log.error("campaign %s paused itself: too many calls failed", campaign_id)
+    for account_id in sorted({each.account_id for each in applied if each.freed}):
+        hint(refill, str(account_id))
 
 
 def _keep_failure(event_id: int, problem: Exception) -> None:

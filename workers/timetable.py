@@ -19,6 +19,7 @@ TICKS = (
     Tick("dispatch.tick", 1.0, "the net under the wake that follows every ended call"),
     Tick("events.sweep", 2.0, "finds stored events whose hint was lost, and retries those that failed"),
     Tick("upkeep.ask", 2.0, "asks about calls whose answer or whose webhooks are missing"),
+    Tick("upkeep.withdraw", 2.0, "ends calls that wait for a line and may not start any more"),
     Tick("upkeep.advance", 2.0, "starts, ends and completes campaigns"),
 )
 

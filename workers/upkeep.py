@@ -2,80 +2,136 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
 
 from campaigns import clock
+from campaigns.clock import Moment
 from campaigns.errors import CallFailure, SetupError
-from campaigns.pipeline import ingesting, reconciling, scheduling, settling
+from campaigns.pipeline import breaking, calling, ingesting, reconciling, scheduling, settling, withdrawing
+from campaigns.pipeline.ingesting import Applied
 from campaigns.pipeline.reconciling import Question
+from campaigns.pipeline.settling import Ended
 from campaigns.settings import settings
-from campaigns.vapi.client import Client
+from campaigns.vapi.client import Client, HangUpResult
 from campaigns.vapi.events import read_call
 from workers.app import app, client, log, one_line, transaction
+from workers.events import draw_conclusions
 
-ASK_LIMIT = 50  # questions to a tick: at 0.3 s each, about what fits into the task's time limit with room to spare
+ASK_LIMIT = 50  # questions to a tick: at 0.3 s each, about what fits into the seconds below
+ASK_SECONDS = 10.0  # after which a tick asks no more: campaigns are moved along by the same workers
 
 
 @app.task(name="upkeep.advance")
 def advance() -> None:
-    """Start, end and complete campaigns whose time has come. Run twice, the second finds nothing left to move."""
+    """Start, end and complete campaigns whose time has come. Run twice, the second finds nothing left to move.
+
+    Before one completes, it is seen whether its calls failed by nobody's fault: then it pauses, and completes nobody.
+    """
+    with transaction() as session:
+        watched = breaking.watched(session)
+    for campaign_id in watched:
+        with one_line(f"watching campaign {campaign_id}"), transaction() as session:
+            if breaking.pause_if_failing(session, campaign_id, now=clock.read(session).now):
+                log.error("campaign %s paused itself: too many calls failed", campaign_id)
     with transaction() as session:
         for name, state in scheduling.advance(session, now=clock.read(session).now):
             log.info("campaign %s is %s", name, state)
 
 
+@app.task(name="upkeep.withdraw")
+def withdraw() -> None:
+    """End calls that wait at the provider for a line and may not start any more. Run twice, each is ended once."""
+    with transaction() as session:
+        moment = clock.read(session)
+        unwanted = withdrawing.unwanted(
+            session, now=moment.now, real=moment.real, timing=settings().timing, limit=ASK_LIMIT
+        )
+    for call_id, why in unwanted:
+        with one_line(f"ending call {call_id}, which waits for a line"):
+            with transaction() as session:
+                live = calling.find_live(session, str(call_id))
+            done = client(live.account).hang_up(live.provider_id)
+            if done.result is HangUpResult.IMPOSSIBLE:
+                log.warning("call %s waits for a line and cannot be ended yet: %s", call_id, done.why)
+                continue
+            with transaction() as session:
+                calling.record_hang_up(
+                    session,
+                    live,
+                    result=done.result,
+                    detail=done.why,
+                    who="outbound",
+                    why=why,
+                    now=clock.read(session).now,
+                )
+
+
 @app.task(name="upkeep.ask")
 def ask() -> None:
     """Ask the provider about calls that are unknown or silent. Run twice at once, each call is asked about once."""
+    began = time.monotonic()
     with transaction() as session:
         moment = clock.read(session)
         questions = reconciling.overdue(
             session, now=moment.now, real=moment.real, timing=settings().timing, limit=ASK_LIMIT
         )
-    for question in questions:
+    silent: set[UUID] = set()
+    for asked, question in enumerate(questions):
+        if asked and time.monotonic() - began > ASK_SECONDS:
+            with transaction() as session:
+                left = [left.call_id for left in questions[asked:] if left.account_id not in silent]
+                reconciling.hand_back(session, left, real=clock.read(session).real)
+            return
+        if question.account_id in silent:
+            continue  # asked again after its interval, as if it had been asked now
         with one_line(f"asking about call {question.call_id}"):
-            ask_about(question, client(question.account))
+            if not ask_about(question):
+                silent.add(question.account_id)
 
 
-def ask_about(question: Question, provider: Client) -> None:
-    """Learn what the provider knows of one call, and act on it as on any other event."""
+def ask_about(question: Question) -> bool:
+    """Learn what the provider knows of one call, and act on it as on any other event; False where it is away."""
     try:
-        record = _look_up(question, provider)
+        record = _look_up(question, client(question.account))
     except (CallFailure, SetupError) as problem:
         log.warning("the provider did not say what became of call %s: %s", question.call_id, problem)
-        return
+        return isinstance(problem, CallFailure) and problem.status is not None
     timing = settings().timing
+    applied: Applied | None = None
     with transaction() as session:
         moment = clock.read(session)
         if record is None:
-            if question.provider_id is None:
-                reconciling.no_trace(session, question.call_id, now=moment.now, real=moment.real, timing=timing)
-            elif question.settling or reconciling.gone(
-                session, question.call_id, now=moment.now, real=moment.real, timing=timing
-            ):
-                settling.settle(
-                    session, question.call_id, None, learned="asked", now=moment.now, timing=timing, give_up=True
-                )
-            return
-        event_id, created = ingesting.store(
-            session,
-            question.account_id,
-            read_call(record, now=moment.now),
-            learned="asked",
-            now=moment.now,
-            real=moment.real,
-        )
-        if event_id is not None and created:
-            applied = ingesting.apply(session, event_id, now=moment.now, real=moment.real, timing=timing)
-            if applied is not None:
-                settling.settle(
-                    session, applied.call_id, applied.ending, learned="asked", now=moment.now, timing=timing
-                )
-        if question.settling:
-            settling.settle(
-                session, question.call_id, None, learned="asked", now=moment.now, timing=timing, give_up=True
-            )
+            give_up = reconciling.missed(session, question, now=moment.now, real=moment.real, timing=timing)
+        else:
+            give_up = question.settling
+            applied = _learn(session, question, record, moment)
+        if give_up:
+            over = Ended(question.call_id, None, learned="asked", give_up=True)
+            settling.settle(session, over, now=moment.now, timing=timing)
+    if applied is not None:
+        draw_conclusions([applied])
+    return True
+
+
+def _learn(session: Session, question: Question, record: Mapping[str, Any], moment: Moment) -> Applied | None:
+    timing = settings().timing
+    answer = read_call(record, now=moment.now)
+    event_id, created = ingesting.store(
+        session, question.account_id, answer, learned="asked", now=moment.now, real=moment.real
+    )
+    if event_id is None or not created:
+        reconciling.seen(session, question.call_id, real=moment.real, timing=timing)
+        return None
+    applied = ingesting.apply_alone(session, event_id, now=moment.now, real=moment.real, timing=timing)
+    if applied is not None:
+        ended = Ended(applied.call_id, applied.ending, learned="asked")
+        settling.settle(session, ended, now=moment.now, timing=timing)
+    return applied
 
 
 def _look_up(question: Question, provider: Client) -> Mapping[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,8 @@ from campaigns.cli.output import AsJson, print_json, print_table, say
 from campaigns.errors import InvalidDefinition, UnknownName
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.definition import AccountDefinition, read_definition
-from campaigns.settings import secret
-from campaigns.web.webhook import strategies
+from campaigns.settings import secret, settings
+from campaigns.web.doors import strategies
 
 accounts = typer.Typer(no_args_is_help=True, help="The Vapi organisations that campaigns call through.")
 
@@ -37,6 +38,11 @@ def apply(
         strategies(definition.webhook)
     except InvalidDefinition as problem:
         raise InvalidDefinition(f"{file}: webhook: {problem}") from problem
+    if definition.public_url is not None and not definition.webhook and not settings().insecure_webhooks:
+        raise InvalidDefinition(
+            f"{file}: public_url needs at least one [[webhook]] check, "
+            "or OUTBOUND_INSECURE_WEBHOOKS=true where `outbound up` runs this rehearsal"
+        )
     with transaction() as session:
         moment = clock.read(session)
         applied = scheduling.apply_account(session, definition, who=who(), now=moment.now, real=moment.real)
@@ -65,18 +71,20 @@ def list_(*, as_json: AsJson = False) -> None:
 
 @accounts.command()
 def show(name: Annotated[str, typer.Argument(help="The account's name.")], *, as_json: AsJson = False) -> None:
-    """One account in full, secrets by name only.
+    """One account in full, secrets by name only, and how many lines its calls may use now.
 
     Example: outbound accounts show main
     """
     with transaction() as session:
         found = [account for account in reporting.accounts(session) if account["name"] == name]
+        moment = clock.read(session)
+        lines = {each.account: each for each in reporting.lines(session, now=moment.now, real=moment.real)}
     if not found:
         raise UnknownName(f"account {name!r} does not exist: `outbound accounts list` shows those that do")
     if as_json:
-        print_json(found[0])
+        print_json(found[0] | {"lines": asdict(lines[name])})
     else:
-        print_table(f"Account {name}", ("key", "value"), found[0].items())
+        print_table(f"Account {name}", ("key", "value"), (found[0] | {"lines": str(lines[name])}).items())
 
 
 def print_applied(kind: str, name: str, applied: scheduling.Applied) -> None:

@@ -11,6 +11,7 @@ from campaigns import clock, db
 from campaigns.cli.accounts import print_applied
 from campaigns.cli.database import database, transaction, who
 from campaigns.cli.files import read_toml
+from campaigns.cli.hanging_up import hang_up_all
 from campaigns.cli.in_flight import as_json as in_flight_json
 from campaigns.cli.in_flight import name_them, wait_for_sending
 from campaigns.cli.output import AsJson, print_json, print_table, say
@@ -37,7 +38,8 @@ def apply(
     with database() as url:
         with db.transaction(url) as session:
             applied = scheduling.apply_campaign(session, definition, who=who(), now=clock.read(session).now)
-        after_id: int | None = 0 if applied.changed and not applied.created else None
+        # Also where nothing changed: the command may have been interrupted here the last time.
+        after_id: int | None = None if applied.created else 0
         while after_id is not None:
             with db.transaction(url) as session:
                 after_id = scheduling.reschedule(
@@ -77,12 +79,48 @@ def resume(name: Name, *, why: Why = None, as_json: AsJson = False) -> None:
 
 
 @campaign.command()
-def cancel(name: Name, *, why: Why = None, as_json: AsJson = False) -> None:
+def cancel(
+    name: Name,
+    *,
+    hang_up: Annotated[
+        bool,
+        typer.Option("--hang-up", help="Also end its live calls at the provider, and say of each what came of it."),
+    ] = False,
+    why: Why = None,
+    as_json: AsJson = False,
+) -> None:
     """End a campaign for good. Nobody else is called; calls in flight are named and run to their end.
+
+    With --hang-up they are ended; of a campaign that was cancelled before too.
 
     Example: outbound campaign cancel spring --why "offer withdrawn"
     """
-    _command(name, Command.CANCEL, why, as_json=as_json)
+    if not hang_up:
+        _command(name, Command.CANCEL, why, as_json=as_json)
+        return
+    with database() as url:
+        with db.transaction(url) as session:
+            state = scheduling.find(session, name).state
+            if state is not CampaignState.CANCELLED:
+                now = clock.read(session).now
+                state = scheduling.command(session, name, Command.CANCEL, who=who(), now=now, why=why)
+        if not as_json:
+            typer.echo(f"campaign {name} is {state}")
+        hung_up = hang_up_all(url, name, who=who(), why=why)
+        in_flight = [each for each in wait_for_sending(url, name) if each[0] not in hung_up.over]
+    if as_json:
+        done = [{"call": each.call_id, "result": each.result, "why": each.why} for each in hung_up.calls]
+        print_json({"campaign": name, "state": state, "hung_up": done, "in_flight": in_flight_json(in_flight)})
+    else:
+        for each in hung_up.calls:
+            typer.echo(f"call {each.call_id}: {each.result}" + (f": {each.why}" if each.why else ""))
+        name_them(in_flight)
+    if left := len(hung_up.calls) - len(hung_up.over):
+        say(
+            f"{left} of {len(hung_up.calls)} calls were not ended and run to their end: "
+            "`outbound calls hang-up` tries one again"
+        )
+        raise typer.Exit(1)
 
 
 @campaign.command("list")
@@ -92,7 +130,7 @@ def list_(*, as_json: AsJson = False) -> None:
     Example: outbound campaign list
     """
     with transaction() as session:
-        found = reporting.campaigns(session)
+        found = reporting.campaigns(session, now=clock.read(session).now)
     if as_json:
         print_json([_as_json(progress) for progress in found])
         return
@@ -111,7 +149,7 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
     """
     with transaction() as session:
         found = scheduling.find(session, name)
-        progress = reporting.progress(session, found)
+        progress = reporting.progress(session, found, now=clock.read(session).now)
         definition = dict(found.definition)
     if as_json:
         print_json(_as_json(progress) | {"definition": definition})

@@ -143,7 +143,7 @@ def _watch(url: str, fleet: Fleet) -> reporting.Progress:
         while True:
             with db.transaction(url) as session:
                 now = clock.read(session).now
-                progress = reporting.progress(session, scheduling.find(session, NAME))
+                progress = reporting.progress(session, scheduling.find(session, NAME), now=clock.read(session).now)
             shown.update(
                 task,
                 total=progress.total,

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 
 import typer
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from campaigns.cli.accounts import accounts
+from campaigns.cli.calls import calls
 from campaigns.cli.campaign import campaign
 from campaigns.cli.database import database_url, upgrade
 from campaigns.cli.demo import demo
+from campaigns.cli.events import events
 from campaigns.cli.outcomes import outcomes
 from campaigns.cli.output import say
+from campaigns.cli.preflight import preflight
 from campaigns.cli.prospects import prospects
 from campaigns.cli.simulator import simulator
 from campaigns.cli.status import freeze, status, unfreeze
 from campaigns.cli.up import up
-from campaigns.errors import OutboundError, SetupError
+from campaigns.errors import InvalidInput, OutboundError, SetupError
 
 app = typer.Typer(
     name="outbound",
@@ -50,10 +54,13 @@ def upgrade_() -> None:
     typer.echo("the database has this version's tables")
 
 
+campaign.command()(preflight)
 app.add_typer(accounts, name="accounts")
 app.add_typer(campaign, name="campaign")
 app.add_typer(prospects, name="prospects")
+app.add_typer(calls, name="calls")
 app.add_typer(outcomes, name="outcomes")
+app.add_typer(events, name="events")
 app.add_typer(tables, name="db")
 for verb in (up, demo, simulator, status, freeze, unfreeze):
     app.command()(verb)
@@ -66,6 +73,7 @@ def main() -> None:
             # Names are in every script; a machine whose locale knows only one must not stop a command half-way.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
+        _check_arguments()
         app()
     except OutboundError as problem:
         say(f"outbound: {problem}")
@@ -77,6 +85,14 @@ def main() -> None:
         # Whoever read our output has seen enough; the interpreter must not complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _check_arguments() -> None:
+    # Before anything is done: the database would refuse them after a call was ended, and its audit would be lost.
+    odd = next((word for word in sys.argv[1:] if re.search("[\ud800-\udfff]", word)), None)
+    if odd is not None:
+        shown = odd.encode(errors="backslashreplace").decode()
+        raise InvalidInput(f"{shown[:50]} holds bytes that are no UTF-8 text: write it in this terminal's letters")
 
 
 def _in_a_line(problem: SQLAlchemyError) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from dotenv import dotenv_values
 
-from campaigns.simulator.scenario import SimulatorError, load_scenario
+from campaigns.simulator.mistakes import SimulatorError
+from campaigns.simulator.scenario import example, load_scenario
 from campaigns.simulator.server import DEFAULT_HOST, DEFAULT_PORT, read_clock, serve
 
 
 def simulator(
+    *,
     scenario: Annotated[
         Path | None, typer.Option("--scenario", help="TOML file of the rehearsal; without it, a plain one.")
     ] = None,
@@ -26,19 +30,39 @@ def simulator(
     ] = None,
     speed: Annotated[float, typer.Option("--speed", help="Simulated seconds per real second.")] = 1.0,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of all outcomes, over the file's.")] = None,
+    show_example: Annotated[
+        bool, typer.Option("--example", help="Print a scenario file with every key explained, and end.")
+    ] = False,
 ) -> None:
     """Run a stand-in for Vapi: calls are accepted, ring, are answered or not, and report back, without a telephone.
 
-    The same seed gives every number the same calls. What really happened is at /simulator/ledger;
-    rates and faults can be changed at /simulator/settings.
+    The same seed gives every number the same calls and the same faults, in whatever order they are placed.
+
+    A scenario file says how many lines there are, how calls go and how long they take, and what goes wrong: answers
+    lost, slow or refused, webhooks lost, doubled, reordered, late or early, a listing that lags, a key that is revoked,
+    an outage - by share, by a script for one number, or at a time. `outbound simulator --example` explains every key.
+    A value "env:NAME" of a key or secret is read from the environment or `.env`.
+
+    While it runs, on the same port: POST /simulator/settings takes the keys of a scenario as JSON, GET shows them,
+    DELETE goes back to those of the start;
+    GET /simulator/ledger tells what really happened (with ?calls=false the totals alone).
 
     Example: outbound simulator --port 8099 --origin 2026-03-02T09:00:00Z --speed 60
     """
+    if show_example:
+        typer.echo(example(), nl=False)
+        return
     try:
-        rehearsal = load_scenario(scenario, os.environ)
+        rehearsal = load_scenario(scenario, _environment())
         if seed is not None:
             rehearsal = rehearsal.changed({"seed": seed})
         serve(rehearsal, read_clock(origin, started, speed), host=host, port=port, announce=typer.echo)
     except SimulatorError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+
+
+def _environment() -> Mapping[str, str]:
+    """The environment, and behind it `.env` in the working directory, as for every other command."""
+    written = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return written | os.environ

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
+from sqlalchemy.orm import Session
 
 from campaigns import clock, db
 from campaigns.cli.database import database, transaction, who
 from campaigns.cli.in_flight import as_json as in_flight_json
 from campaigns.cli.in_flight import name_them, wait_for_sending
 from campaigns.cli.output import AsJson, print_json
-from campaigns.pipeline import reporting, scheduling
+from campaigns.errors import NotAllowed
+from campaigns.pipeline import halting, reporting, scheduling
+from campaigns.pipeline.reporting import Trouble
 
 Why = Annotated[str | None, typer.Option(help="Kept in the audit beside who and when.")]
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Say whether anything needs a person; exits 1 if so.
+    """Say whether anything needs a person; exits 1 if so. Says too where the provider grants fewer lines for now.
 
     Example: outbound status
     """
     with transaction() as session:
         troubles = reporting.troubles(session)
+        moment = clock.read(session)
+        fewer = [lines for lines in reporting.lines(session, now=moment.now, real=moment.real) if lines.why]
+        moved = halting.moved(session)
+    if moved is not None:
+        troubles.append(
+            Trouble(f"moved database: {moved}", 1, "nothing is dialled; `outbound unfreeze` says what to do")
+        )
     if as_json:
         print_json([{"what": each.what, "count": each.count, "do": each.do} for each in troubles])
     elif not troubles:
@@ -30,6 +41,9 @@ def status(*, as_json: AsJson = False) -> None:
     else:
         for each in troubles:
             typer.echo(f"{each.count:,} {each.what}: {each.do}")
+    if not as_json:
+        for lines in fewer:
+            typer.echo(f"account {lines.account} has fewer lines for now: {lines}")
     if troubles:
         raise typer.Exit(1)
 
@@ -42,18 +56,35 @@ def freeze(*, why: Why = None, as_json: AsJson = False) -> None:
     _set_frozen(frozen=True, why=why, as_json=as_json)
 
 
-def unfreeze(*, why: Why = None, as_json: AsJson = False) -> None:
+def unfreeze(
+    *,
+    restored: Annotated[
+        bool,
+        typer.Option(
+            "--restored", help="The database was restored or failed over, and `outbound calls reconcile` is done."
+        ),
+    ] = False,
+    why: Why = None,
+    as_json: AsJson = False,
+) -> None:
     """Permit dialling again.
+
+    A database that was restored from a copy, or a replica that took over, may have forgotten calls. Then nothing dials,
+    and this is refused until it says --restored: first `outbound calls reconcile` asks the provider for the calls that
+    are missing here, and `outbound calls review` shows those that a person must decide.
 
     Example: outbound unfreeze
     """
-    _set_frozen(frozen=False, why=why, as_json=as_json)
+    _set_frozen(frozen=False, why=why, restored=restored, as_json=as_json)
 
 
-def _set_frozen(*, frozen: bool, why: str | None, as_json: bool) -> None:
+def _set_frozen(*, frozen: bool, why: str | None, restored: bool = False, as_json: bool) -> None:
     with database() as url:
         with db.transaction(url) as session:
-            changed = scheduling.set_frozen(session, frozen=frozen, who=who(), now=clock.read(session).now, why=why)
+            now = clock.read(session).now
+            if not frozen:
+                _accept_home(session, restored=restored, why=why, now=now)
+            changed = scheduling.set_frozen(session, frozen=frozen, who=who(), now=now, why=why)
             everybody = reporting.accounts(session)
         in_flight = wait_for_sending(url, None) if frozen else []
     if as_json:
@@ -64,3 +95,15 @@ def _set_frozen(*, frozen: bool, why: str | None, as_json: bool) -> None:
         done = "frozen" if frozen else "permitted to dial again"
         typer.echo(f"{', '.join(changed)}: {done}" if changed else f"every account was already {done}")
         name_them(in_flight)
+
+
+def _accept_home(session: Session, *, restored: bool, why: str | None, now: datetime) -> None:
+    moved = halting.moved(session)
+    if moved is None:
+        return
+    if not restored:
+        raise NotAllowed(
+            f"{moved}: run `outbound calls reconcile`, look at `outbound calls review`, then say "
+            "`outbound unfreeze --restored`"
+        )
+    halting.accept_home(session, who=who(), why=why, now=now)

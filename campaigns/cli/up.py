@@ -14,16 +14,21 @@ import httpx
 import redis as redis_client
 from rich.text import Text
 
-from campaigns import db
+from campaigns import clock, db
 from campaigns.cli.database import require_newest, running_servers
-from campaigns.cli.output import notes
+from campaigns.cli.output import notes, say
 from campaigns.cli.processes import Fleet, python, stop_on_signals
 from campaigns.embedded import Servers, sole_runner
 from campaigns.errors import ServerUnavailable, SetupError
+from campaigns.pipeline import halting
 from campaigns.settings import settings
+from campaigns.web.doors import require_checks
 
 WORKERS = {"dispatch": 1, "calls": 4, "events": 2, "upkeep": 1, "bulk": 1}
 """Queue → processes: a caller spends its time waiting for the provider, so there are more of those than cores."""
+
+WEB = python("workers.asgi")
+"""The command of the web process, which listens at OUTBOUND_HOST and OUTBOUND_PORT; compose runs the same."""
 
 READY_SECONDS = 60.0  # starting takes about five on two cores; a machine under load may need many times that
 
@@ -51,6 +56,7 @@ def up() -> None:
         if embedded:
             stack.enter_context(sole_runner(settings().data_dir))
         servers = stack.enter_context(running_servers())
+        _say_if_moved(servers.database_url)
         fleet, addresses = stack.enter_context(running_system(servers))
         notes.print(f"web      {addresses.web}  (webhooks arrive at /webhooks/vapi/ACCOUNT)")
         notes.print(f"flower   {addresses.flower}")
@@ -77,6 +83,7 @@ def running_system(
     """
     db.check(servers.database_url)
     require_newest(servers.database_url)
+    require_checks(servers.database_url)
     _require_redis(servers.redis_url)
     config = settings()
     port = free_port(config.host, config.port if port is None else port, "OUTBOUND_PORT")
@@ -90,17 +97,13 @@ def running_system(
         "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
         "DATABASE_URL": servers.database_url,
         "REDIS_URL": servers.redis_url,
+        "OUTBOUND_HOST": config.host,
+        "OUTBOUND_PORT": str(port),
         # In the environment, not on the command line, where anybody on the machine could read it.
         "FLOWER_BASIC_AUTH": os.environ.get("FLOWER_BASIC_AUTH", f"outbound:{password}"),
     }
     with Fleet(shared, show=show or _printer()) as fleet:
-        fleet.start(
-            "web",
-            python(
-                *("uvicorn", "workers.asgi:app", "--host", config.host, "--port", str(port)),
-                *("--no-access-log", "--log-level", "warning"),
-            ),
-        )
+        fleet.start("web", WEB)
         for queue, processes in WORKERS.items():
             fleet.start(queue, worker_command(queue, processes))
         fleet.start("beat", python("celery", "--quiet", "--app", "workers.app", "beat", "--loglevel", "WARNING"))
@@ -143,6 +146,16 @@ def worker_command(queue: str, processes: int) -> list[str]:
         ),
         *("--hostname", f"{queue}@%h", "--loglevel", "INFO", "--without-gossip", "--without-mingle"),
     ]
+
+
+def _say_if_moved(url: str) -> None:
+    db.check(url)
+    require_newest(url)
+    with db.transaction(url) as session:
+        halting.guard_home(session, now=clock.read(session).now)
+        moved = halting.moved(session)
+    if moved is not None:
+        say(f"nothing is dialled: {moved}; `outbound unfreeze` says what to do")
 
 
 def _require_redis(url: str) -> None:

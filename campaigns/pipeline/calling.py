@@ -1,125 +1,180 @@
-"""A claimed call becomes at most one request, and its answer becomes a state.
+"""Claimed calls become at most one request each, and the answers become states.
 
-    await_slot → prepare (the intent) → the request, made by the worker → record_…
+    await_slots → hold_still → prepare (the intent) → the request, made by the worker → record
 
-Nothing is committed between the intent and the answer, so whatever happens there is seen as `placing`.
+Calls whose slots lie close together go this way together. Nothing is committed between the intent and the answer, so
+whatever happens there is seen as `placing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotSent
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent
 from campaigns.facts import gather
-from campaigns.ledger import Locked, count, lock, move, set_state, uncount
-from campaigns.models import Account, Call, Campaign, Event, Pace, Person, PhoneNumber
-from campaigns.rules.call_state import CallState, Effect, Evidence
+from campaigns.ledger import Locked, block, find_call, know, lock_all, move, set_state, uncount
+from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
+from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Refused, decide
-from campaigns.rules.pacing import stamp
+from campaigns.rules.pacing import TOGETHER, lateness, stamp
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import Message
 from campaigns.vapi.requests import CreateCall, create_call
 
-SLOT_TOLERANCE = timedelta(milliseconds=500)  # later than this a slot was missed: sending now would crowd the next ones
 TRY_AGAIN = timedelta(seconds=30)  # campaign time until a person is due again whose request never left us
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A call whose intent is committed: to be sent once, now."""
+    """A call whose intent is committed: to be sent once, at its slot."""
 
+    call_id: UUID
     request: CreateCall
     account_id: UUID
     campaign_id: UUID
     account: AccountDefinition
+    wait: timedelta
+    """Real time until its slot."""
     send_budget: timedelta
     """Real time since before the intent after which it must not be sent any more."""
 
 
-def await_slot(session: Session, call_id: UUID, *, real: datetime, timing: Timing) -> timedelta | None:
-    """How long to wait for the call's send slot; None where it is not to be placed (any more).
-
-    A slot that was missed is stamped anew, so that calls held up together do not leave together.
+def await_slots(session: Session, call_ids: Collection[UUID], *, real: datetime) -> dict[UUID, timedelta]:
+    """How long each call has to wait for its send slot and for the end of a back-off, without those that are not to
+    be placed (any more).
     """
-    row = session.execute(select(Call.account_id, Call.state, Call.slot_at).where(Call.id == call_id)).one_or_none()
-    if row is None or row[1] is not CallState.CLAIMED:
-        return None
-    account_id, _, slot_at = row
-    if slot_at + SLOT_TOLERANCE >= real:
-        return max(slot_at - real, timedelta(0))
-    pace = session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
-    account = AccountDefinition.model_validate(session.get_one(Account, account_id).definition)
-    (slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=real, rate=account.calls_per_second)
-    lease = timing.permitted(loopback=account.loopback).lease
-    moved = session.execute(
-        update(Call)
-        .where(Call.id == call_id, Call.state == CallState.CLAIMED)
-        .values(slot_at=slot_at, check_at=slot_at + lease)
-        .returning(Call.id)
-    ).one_or_none()
-    return None if moved is None else slot_at - real
+    rows = session.execute(
+        select(Call.id, Call.slot_at, Pace.backoff_until)
+        .join(Pace, Pace.account_id == Call.account_id)
+        .where(Call.id.in_(call_ids), Call.state == CallState.CLAIMED)
+    )
+    return {row.id: max(row.slot_at, row.backoff_until or row.slot_at, real) - real for row in rows}
 
 
-def prepare(session: Session, call_id: UUID, *, now: datetime, real: datetime, timing: Timing) -> Prepared | None:
-    """The intent: after the commit of this, and only then, the one request may be made.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A claimed call with everything that its intent depends on under lock, until the end of the transaction."""
+
+    locked: Locked
+    number: str
+
+
+def hold_still(session: Session, call_ids: Collection[UUID], *, timing: Timing) -> list[Held]:
+    """Lock what the intents depend on; without the calls that are not to be placed (any more).
 
     Account, campaign and person are share-locked, so a freeze, a pause or a suppression waits for us or is seen by
-    us. Each claimed call is handed out a single time; None where a check failed, or somebody else has it.
+    us. We may wait for them too: read the clock after this, not before, or calling hours are judged by the past.
     """
-    row = session.execute(
-        select(Call.account_id, Call.campaign_id, Call.person_id, Call.prospect_id).where(Call.id == call_id)
-    ).one_or_none()
-    if row is None:
-        return None
-    session.execute(select(Account.id).where(Account.id == row.account_id).with_for_update(read=True))
-    session.execute(select(Campaign.id).where(Campaign.id == row.campaign_id).with_for_update(read=True))
-    number = session.execute(
-        select(Person.number).where(Person.id == row.person_id).with_for_update(read=True)
-    ).scalar_one()
-    locked = lock(session, call_id, timing=timing)
-    if locked is None or locked.call.state != CallState.CLAIMED:
-        return None
-    prospect, call, campaign = locked.prospect, locked.call, locked.campaign
-    decision = decide(gather(session, [prospect.id])[prospect.id], now)
-    if isinstance(decision, Refused):
-        move(locked, Evidence.WITHDRAWN, now=now, real=real, why=decision.why)
-        set_state(prospect, decision.becomes, now=now, due_at=decision.retry_at, why=decision.why)
-        return None
-    move(locked, Evidence.INTENT, now=now, real=real)
-    prospect.calls += 1
-    call.counted = True
-    count(session, campaign.id, "call:made", prospect.id, 1)
-    phone_number_id = session.execute(
-        select(PhoneNumber.provider_id).where(PhoneNumber.id == call.phone_number_id)
-    ).scalar_one()
-    request = create_call(
-        call_id,
-        campaign=campaign.definition,
-        account=campaign.account,
-        phone_number_id=phone_number_id,
-        number=number,
-        extension=prospect.extension,
-        name=prospect.name,
-        variables=prospect.variables,
-        webhook_url=webhook_url(campaign.account),
-    )
-    return Prepared(
-        request=request,
-        account_id=row.account_id,
-        campaign_id=row.campaign_id,
-        account=campaign.account,
-        send_budget=locked.timing.send_budget,
-    )
+    rows = session.execute(select(Call.account_id, Call.campaign_id, Call.person_id).where(Call.id.in_(call_ids))).all()
+    _share(session, Account.id, {row.account_id for row in rows})
+    _share(session, Campaign.id, {row.campaign_id for row in rows})
+    numbers = {row.id: row.number for row in _share(session, Person.id, {row.person_id for row in rows}, Person.number)}
+    locked = lock_all(session, call_ids, timing=timing)
+    claimed = [one for one in locked.values() if one.call.state == CallState.CLAIMED]
+    return [Held(one, numbers[one.call.person_id]) for one in sorted(claimed, key=lambda one: one.call.slot_at)]
+
+
+def _share(
+    session: Session, column: InstrumentedAttribute[Any], ids: Collection[object], *more: InstrumentedAttribute[Any]
+) -> Sequence[Row[Any]]:
+    query = select(column, *more).where(column.in_(ids)).order_by(column)  # one order: no deadlocks
+    return session.execute(query.with_for_update(read=True)).all()
+
+
+def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: datetime) -> list[Prepared]:
+    """The intents: after the commit of this, and only then, one request each may be made.
+
+    Each claimed call is handed out a single time. Left out are those of which a check failed, and those whose send
+    slot is not now or in a moment: these stay claimed, and `await_slots` says when they may leave.
+    """
+    slots = _Slots(session, {one.locked.call.account_id for one in held}, real)
+    facts = gather(session, [one.locked.prospect.id for one in held])
+    caller_ids = _caller_ids(session, {one.locked.call.phone_number_id for one in held})
+    prepared = []
+    for one in held:
+        locked = one.locked
+        prospect, call, campaign = locked.prospect, locked.call, locked.campaign
+        decision = decide(facts[prospect.id], now)
+        if isinstance(decision, Refused):
+            move(locked, Evidence.WITHDRAWN, now=now, real=real, why=decision.why)
+            set_state(prospect, decision.becomes, now=now, due_at=decision.retry_at, why=decision.why)
+            continue
+        if not slots.has_come(locked):
+            continue
+        move(locked, Evidence.INTENT, now=now, real=real)
+        request = create_call(
+            call.id,
+            campaign=campaign.definition,
+            account=campaign.account,
+            phone_number_id=caller_ids[call.phone_number_id],
+            number=one.number,
+            extension=prospect.extension,
+            name=prospect.name,
+            variables=prospect.variables,
+            webhook_url=webhook_url(campaign.account),
+        )
+        prepared.append(
+            Prepared(
+                call_id=call.id,
+                request=request,
+                account_id=call.account_id,
+                campaign_id=call.campaign_id,
+                account=campaign.account,
+                wait=max(call.slot_at - real, timedelta(0)),
+                send_budget=locked.timing.send_budget,
+            )
+        )
+    return prepared
+
+
+class _Slots:
+    """Whose send slot has come.
+
+    A slot that was missed is stamped anew, so that calls held up together do not leave together; so is one within
+    the time for which the provider asked us to wait. This happens at the last moment, under the locks of the intent:
+    were it done before, a busy machine would run after its slots and never reach one.
+    """
+
+    def __init__(self, session: Session, account_ids: Collection[UUID], real: datetime) -> None:
+        self._session = session
+        self._real = real
+        paces = session.scalars(select(Pace).where(Pace.account_id.in_(account_ids)))
+        self._paces = {pace.account_id: pace for pace in paces}
+        self._locked: set[UUID] = set()
+
+    def has_come(self, locked: Locked) -> bool:
+        """Whether the call may leave now or in a moment."""
+        call, real = locked.call, self._real
+        pace = self._paces[call.account_id]
+        leaves_at = max(call.slot_at, real)
+        rate = locked.campaign.account.calls_per_second
+        if leaves_at - call.slot_at > lateness(rate) or (pace.backoff_until or real) > leaves_at:
+            self._lock(pace)
+            earliest = max(real, pace.backoff_until or real)
+            (call.slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=earliest, rate=rate)
+            call.check_at = call.slot_at + locked.timing.lease
+        return call.slot_at - real < TOGETHER
+
+    def _lock(self, pace: Pace) -> None:
+        if pace.account_id not in self._locked:
+            # After calls and prospects: whoever holds a pace row waits for neither.
+            self._session.refresh(pace, with_for_update={"key_share": True})
+            self._locked.add(pace.account_id)
+
+
+def _caller_ids(session: Session, number_ids: Collection[UUID]) -> dict[UUID, str]:
+    rows = session.execute(select(PhoneNumber.id, PhoneNumber.provider_id).where(PhoneNumber.id.in_(number_ids)))
+    return {row.id: row.provider_id for row in rows}
 
 
 def webhook_url(account: AccountDefinition) -> str | None:
@@ -127,80 +182,137 @@ def webhook_url(account: AccountDefinition) -> str | None:
     return None if account.public_url is None else f"{account.public_url}/webhooks/vapi/{account.name}"
 
 
-def record_accepted(
-    session: Session, call_id: UUID, answer: Message, *, now: datetime, real: datetime, timing: Timing
+def record(
+    session: Session,
+    answers: Mapping[UUID, Message | CallFailure],
+    *,
+    now: datetime,
+    real: datetime,
+    timing: Timing,
 ) -> None:
-    """The provider has the call: keep its id and its first state. Another id than one already known means review."""
-    locked = _locked(session, call_id, timing)
-    call = locked.call
-    if not _store_answer(session, call, "accepted", answer.body, answer.provider_id, now=now):
-        return
-    evidence = Evidence.QUEUED
-    if call.provider_id is None:
-        call.provider_id = answer.provider_id
-    elif call.provider_id != answer.provider_id:
-        evidence = Evidence.CONFLICT
-    call.blocked = answer.limits is not None and answer.limits.blocked
-    move(locked, evidence, now=now, real=real)
-    # A report that came before we knew whose it was waits in the dead letter: it can be applied now.
-    session.execute(
-        update(Event)
-        .where(
-            Event.account_id == call.account_id,
-            Event.provider_id == answer.provider_id,
-            Event.applied_at.is_(None),
-            Event.retry_at.is_(None),
-        )
-        .values(retry_at=real)
-    )
+    """What the provider said to these requests, or how they failed, as one more piece of evidence about each call."""
+    locked = lock_all(session, answers.keys(), timing=timing)
+    if vanished := answers.keys() - locked.keys():
+        raise LookupError(f"call {min(vanished)} vanished while it was being placed")
+    first = _store_answers(session, {call_id: one.call for call_id, one in locked.items()}, answers, now=now)
+    named = [
+        (locked[call_id].call, answer.provider_id)
+        for call_id, answer in answers.items()
+        if call_id in first and isinstance(answer, Message) and answer.provider_id is not None
+    ]
+    known = know(session, named, real=real)
+    conflicting = {call.id for call, _ in named} - known
+    for call_id, answer in answers.items():
+        one = locked[call_id]
+        if call_id not in first:
+            continue  # answered before
+        if isinstance(answer, CallUnclear):
+            # The provider may have placed the call: it is asked about, and nobody is rung again meanwhile.
+            move(one, Evidence.UNCLEAR, now=now, real=real, why=str(answer))
+        elif isinstance(answer, Message):
+            # Another id than one already known means review.
+            move(one, Evidence.CONFLICT if call_id in conflicting else Evidence.QUEUED, now=now, real=real)
+            if one.call.state is CallState.QUEUED and answer.limits is not None and answer.limits.blocked:
+                block(one, real=real)
+        else:
+            _fail(session, one, answer, now=now, real=real)
 
 
-def record_failure(
-    session: Session, call_id: UUID, failure: CallFailure, *, now: datetime, real: datetime, timing: Timing
-) -> None:
+def _fail(session: Session, locked: Locked, failure: CallFailure, *, now: datetime, real: datetime) -> None:
     """The provider did not accept the call, and said so; or nothing was sent. Nobody was rung."""
-    locked = _locked(session, call_id, timing)
     prospect, call = locked.prospect, locked.call
-    body = {"problem": type(failure).__name__, "status": failure.status, "message": str(failure)}
-    if not _store_answer(session, call, "refused", body, None, now=now):
-        return
     if move(locked, Evidence.WITHDRAWN, now=now, real=real, why=str(failure)).effect is not Effect.MOVE:
         return
     if isinstance(failure, CallRefused):
         prospect.attempts += 1
-        set_state(prospect, ProspectState.REFUSED, now=now, why=f"the provider refuses the call: {failure}")
+        # Without a status it was refused here, before it was sent.
+        why = str(failure) if failure.status is None else f"the provider refuses the call: {failure}"
+        set_state(prospect, ProspectState.REFUSED, now=now, why=why)
         return
     uncount(session, prospect, call)
     wait = TRY_AGAIN if isinstance(failure, NotSent | AccountRefused) else locked.timing.capacity_wait
     set_state(prospect, ProspectState.WAITING, now=now, due_at=now + wait, why=str(failure))
 
 
-def record_unclear(session: Session, call_id: UUID, why: str, *, now: datetime, real: datetime, timing: Timing) -> None:
-    """The provider may have placed the call: it is asked about, and nobody is rung again meanwhile."""
-    move(_locked(session, call_id, timing), Evidence.UNCLEAR, now=now, real=real, why=why)
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """A call that the provider has accepted and not ended, as far as we heard."""
+
+    call_id: UUID
+    provider_id: str
+    state: CallState
+    account: AccountDefinition
 
 
-def _locked(session: Session, call_id: UUID, timing: Timing) -> Locked:
-    locked = lock(session, call_id, timing=timing)
-    if locked is None:
-        raise LookupError(f"call {call_id} vanished while it was being placed")
-    return locked
+def find_live(session: Session, wanted: str) -> LiveCall:
+    """The live call whose id begins with `wanted`.
+
+    Raises `UnknownName` where there is none or more than one call, `NotAllowed` where it is not live.
+    """
+    call_id = find_call(session, wanted)
+    provider_id, state, account = session.execute(
+        select(Call.provider_id, Call.state, Account.definition)
+        .join(Account, Account.id == Call.account_id)
+        .where(Call.id == call_id)
+    ).one()
+    if state not in LIVE or provider_id is None:
+        raise NotAllowed(f"call {call_id} is {state}, not live: there is nothing to hang up")
+    return LiveCall(call_id, provider_id, state, AccountDefinition.model_validate(account))
 
 
-def _store_answer(
-    session: Session, call: Call, kind: str, body: Mapping[str, Any], provider_id: str | None, *, now: datetime
-) -> bool:
-    """Keep the answer as one more event of the call; False where this call was answered before."""
-    statement = insert(Event).values(
-        account_id=call.account_id,
-        call_id=call.id,
-        provider_id=provider_id,
-        learned="answered",
-        type=kind,
-        dedupe_key=f"answer:{call.id}",
-        body=dict(body),
-        received_at=now,
-        applied_at=now,
+def live_calls(session: Session, campaign_id: UUID) -> list[LiveCall]:
+    """The live calls of a campaign of which the provider's id is known, oldest first."""
+    query = (
+        select(Call.id, Call.provider_id, Call.state, Account.definition)
+        .join(Account, Account.id == Call.account_id)
+        .where(Call.campaign_id == campaign_id, Call.state.in_(sorted(LIVE)), Call.provider_id.is_not(None))
     )
-    stored = session.execute(statement.on_conflict_do_nothing().returning(Event.id)).one_or_none()
-    return stored is not None
+    return [
+        LiveCall(call_id, str(provider_id), state, AccountDefinition.model_validate(account))
+        for call_id, provider_id, state, account in session.execute(query.order_by(Call.claimed_at))
+    ]
+
+
+def record_hang_up(
+    session: Session, live: LiveCall, *, result: str, detail: str, who: str, why: str | None, now: datetime
+) -> None:
+    """Keep in the audit who had a live call ended, and what came of it. The end itself comes as an event."""
+    session.add(
+        Change(
+            at=now,
+            who=who,
+            what="hang up",
+            subject=f"call:{live.call_id}",
+            before={"state": live.state},
+            after={"result": result, "detail": detail},
+            why=why,
+        )
+    )
+
+
+def _store_answers(
+    session: Session, calls: Mapping[UUID, Call], answers: Mapping[UUID, Message | CallFailure], *, now: datetime
+) -> set[UUID]:
+    """Keep the answers as one more event of each call; returns the calls that were not answered before."""
+    rows = []
+    for call_id, answer in answers.items():
+        if isinstance(answer, Message):
+            kind, provider_id, body = "accepted", answer.provider_id, dict(answer.body)
+        else:
+            kind, provider_id = "unclear" if isinstance(answer, CallUnclear) else "refused", None
+            body = {"problem": type(answer).__name__, "status": answer.status, "message": str(answer)}
+        rows.append(
+            {
+                "account_id": calls[call_id].account_id,
+                "call_id": call_id,
+                "provider_id": provider_id,
+                "learned": "answered",
+                "type": kind,
+                "dedupe_key": f"answer:{call_id}",
+                "body": body,
+                "received_at": now,
+                "applied_at": now,
+            }
+        )
+    statement = insert(Event).values(rows).on_conflict_do_nothing().returning(Event.call_id)
+    return set(session.scalars(statement))

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from campaigns.facts import CampaignFacts, about_campaigns, gather
+from campaigns.facts import CampaignFacts, about_campaigns, gather, holds_line
 from campaigns.ledger import set_state
 from campaigns.models import Account, Call, Campaign, Pace, PhoneNumber, Prospect
-from campaigns.rules.call_state import HOLDS_LINE, CallState
+from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import RECHECK, Allowed, Refused, decide
-from campaigns.rules.pacing import Demand, free_lines, share, slots_within, stamp
+from campaigns.rules.pacing import (
+    RISE,
+    Ceiling,
+    Demand,
+    choose_number,
+    free_lines,
+    our_lines,
+    pause_after,
+    risen,
+    room_on,
+    share,
+    slots_within,
+    stamp,
+    still_granted,
+    together,
+)
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
+
+LARGEST_LOT = 500  # due people looked at by one query: a few megabytes of facts
+MOST_DOUBTS = 1000  # counted; the pause is at its longest long before
+LOOKED_AT_MOST = 2_000  # due people to a claim, over all campaigns: about a second; the next tick goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +49,16 @@ class _Claim:
     prospect_id: int
     person_id: int
     number_id: UUID
+
+
+@dataclass(slots=True)
+class _Lines:
+    """An account's lines in use, kept up to date while more are claimed."""
+
+    campaigns: Counter[UUID] = field(default_factory=Counter)
+    numbers: Counter[UUID] = field(default_factory=Counter)
+    most: Mapping[UUID, int | None] = field(default_factory=dict)
+    """The most calls at once from each caller number."""
 
 
 def accounts_with_work(session: Session) -> list[UUID]:
@@ -48,15 +78,19 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
     account = session.get_one(Account, account_id, populate_existing=True)
     definition = AccountDefinition.model_validate(account.definition)
     timing = timing.permitted(loopback=definition.loopback)
+    if pace.backoff_until is not None and pace.backoff_until > real:
+        return []
     offered = _offer_again(session, account_id, pace, definition, real=real, timing=timing)
     if account.frozen_at is not None or account.stop_reason is not None:
         return offered
-    if pace.backoff_until is not None and pace.backoff_until > real:
-        return offered
-    held = _lines_held(session, account_id, now=now)
+    lines = _lines_in_use(session, account_id, definition, now=now)
+    granted = still_granted(pace.granted, said_at=pace.granted_at, real=real)
+    ours = our_lines(limit=definition.concurrency, granted=granted, reserve=definition.reserve)
     free = min(
         free_lines(
-            limit=definition.concurrency, ceiling=pace.ceiling, reserve=definition.reserve, held=sum(held.values())
+            ours=ours,
+            ceiling=_ceiling(pace, ours, real=real),
+            held=lines.campaigns.total(),
         ),
         slots_within(next_slot=pace.next_slot, now=real, rate=definition.calls_per_second),
     )
@@ -66,31 +100,54 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
         select(Campaign.id).where(Campaign.account_id == account_id, Campaign.state == CampaignState.RUNNING)
     ).all()
     hungry = about_campaigns(session, running)
+    numbers = {campaign.id: _numbers(session, campaign) for campaign in hungry.values()}
+    patience = dict.fromkeys(hungry, LOOKED_AT_MOST // max(1, len(hungry)))
     while free > 0 and hungry:
-        shares = share(
-            free,
-            [
-                Demand(
-                    campaign_id=campaign.id,
-                    weight=campaign.definition.weight,
-                    held=held.get(campaign.id, 0),
-                    cap=campaign.definition.max_concurrency,
-                )
-                for campaign in hungry.values()
-            ],
-        )
-        for campaign_id, lines in sorted(shares.items()):
-            claims, looked_at = _claim(session, hungry[campaign_id], lines, now=now) if lines else ([], 0)
+        demands = [_demand(campaign, lines, numbers[campaign.id]) for campaign in hungry.values()]
+        shares = {campaign_id: most for campaign_id, most in share(free, demands).items() if most}
+        if not shares:
+            break  # each of them has as many lines as it may
+        for campaign_id, most in sorted(shares.items()):
+            claims, more, looked_at = _claim(
+                session, hungry[campaign_id], most, patience[campaign_id], lines, numbers[campaign_id], now=now
+            )
+            patience[campaign_id] -= looked_at
             slots, pace.next_slot = stamp(
                 len(claims), next_slot=pace.next_slot, now=real, rate=definition.calls_per_second
             )
             _stamp(session, [claim.call_id for claim in claims], slots, timing=timing)
             offered += [claim.call_id for claim in claims]
-            held[campaign_id] = held.get(campaign_id, 0) + len(claims)
             free -= len(claims)
-            if looked_at < lines or lines == 0:
-                del hungry[campaign_id]  # nobody else of it is due, or its cap is reached: its share goes to the others
+            if not more or patience[campaign_id] <= 0:
+                del hungry[campaign_id]  # nobody else of it is due: its share goes to the others
     return offered
+
+
+def lots(session: Session, call_ids: Collection[UUID]) -> list[list[UUID]]:
+    """These claimed calls in the order of their slots, in lots for a worker each."""
+    rows = session.execute(select(Call.id, Call.slot_at).where(Call.id.in_(call_ids)).order_by(Call.slot_at)).all()
+    return [[rows[place].id for place in lot] for lot in together([row.slot_at for row in rows])]
+
+
+def _demand(campaign: CampaignFacts, lines: _Lines, numbers: Sequence[UUID]) -> Demand:
+    held = lines.campaigns[campaign.id]
+    room = room_on(numbers, held=lines.numbers, most=lines.most)
+    caps = [
+        cap for cap in (campaign.definition.max_concurrency, None if room is None else held + room) if cap is not None
+    ]
+    return Demand(campaign_id=campaign.id, weight=campaign.definition.weight, held=held, cap=min(caps, default=None))
+
+
+def _ceiling(pace: Pace, ours: int, *, real: datetime) -> int | None:
+    """The ceiling now; it rises by itself as time passes."""
+    if pace.ceiling is None:
+        return None
+    now_at = risen(Ceiling(pace.ceiling, pace.rises_at or real + RISE), ours=ours, real=real)
+    pace.ceiling = None if now_at is None else now_at.lines
+    pace.rises_at = None if now_at is None else now_at.rises_at
+    if now_at is None:
+        pace.ceiling_why = None
+    return pace.ceiling
 
 
 def back_off(session: Session, account_id: UUID, *, until: datetime) -> None:
@@ -102,18 +159,33 @@ def back_off(session: Session, account_id: UUID, *, until: datetime) -> None:
     )
 
 
-def _lines_held(session: Session, account_id: UUID, *, now: datetime) -> dict[UUID, int]:
+def doubt(session: Session, account_id: UUID, *, real: datetime) -> None:
+    """One more request came to nothing. After some in a row only one is tried now and then, until one is answered."""
+    pace = session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
+    pace.doubts = min(pace.doubts + 1, MOST_DOUBTS)
+    pause = pause_after(pace.doubts)
+    if pause is not None:
+        back_off(session, account_id, until=real + pause)
+
+
+def trust(session: Session, account_id: UUID) -> None:
+    """The provider answered a request, whatever it said."""
+    session.execute(update(Pace).where(Pace.account_id == account_id, Pace.doubts > 0).values(doubts=0))
+
+
+def _lines_in_use(session: Session, account_id: UUID, definition: AccountDefinition, *, now: datetime) -> _Lines:
     rows = session.execute(
-        select(Call.campaign_id, func.count())
-        .where(
-            Call.account_id == account_id,
-            Call.state.in_(sorted(HOLDS_LINE)),
-            # An unknown call can use a line for its longest duration at most.
-            ~and_(Call.state == CallState.UNKNOWN, Call.line_until < now),
-        )
-        .group_by(Call.campaign_id)
+        select(Call.campaign_id, Call.phone_number_id, func.count())
+        .where(Call.account_id == account_id, holds_line(now))
+        .group_by(Call.campaign_id, Call.phone_number_id)
     )
-    return dict(rows.all())
+    lines = _Lines()
+    for campaign_id, number_id, count in rows:
+        lines.campaigns[campaign_id] += count
+        lines.numbers[number_id] += count
+    known = session.execute(select(PhoneNumber.id, PhoneNumber.provider_id).where(PhoneNumber.account_id == account_id))
+    lines.most = {number_id: definition.lines_of(provider_id) for number_id, provider_id in known}
+    return lines
 
 
 def _offer_again(
@@ -131,30 +203,121 @@ def _offer_again(
     return list(lost)
 
 
-def _claim(session: Session, campaign: CampaignFacts, lines: int, *, now: datetime) -> tuple[list[_Claim], int]:
-    """Up to `lines` claims, and how many due prospects were looked at for them.
+def _claim(
+    session: Session,
+    campaign: CampaignFacts,
+    most: int,
+    patience: int,
+    lines: _Lines,
+    numbers: Sequence[UUID],
+    *,
+    now: datetime,
+) -> tuple[list[_Claim], bool, int]:
+    """Up to `most` claims, whether more people may be due, and how many were looked at: `patience` or little more.
 
-    Those who may not be called after all get their new due time or their hold on the way.
+    Those who may not be called after all get their new due time or their hold on the way. There may be a whole list
+    of them in front of one who may, so the lots grow as long as they do not fill the lines.
     """
-    due = session.scalars(
-        select(Prospect)
-        .where(Prospect.campaign_id == campaign.id, Prospect.state == ProspectState.WAITING, Prospect.due_at <= now)
-        .order_by(Prospect.priority.desc(), Prospect.due_at)
-        .limit(lines)
-        .with_for_update(skip_locked=True, key_share=True)
-    ).all()
+    claims: list[_Claim] = []
+    looked_at, lot = 0, most
+    while True:
+        won, found = _claim_lot(session, campaign, lot, most - len(claims), lines, numbers, now=now)
+        claims += won
+        looked_at += found
+        full = len(claims) == most or room_on(numbers, held=lines.numbers, most=lines.most) == 0
+        if found < lot or full or looked_at >= patience:
+            return claims, found == lot, looked_at
+        lot = max(most - len(claims), min(lot * 2, LARGEST_LOT, patience - looked_at))
+
+
+def _claim_lot(
+    session: Session,
+    campaign: CampaignFacts,
+    lot: int,
+    most: int,
+    lines: _Lines,
+    numbers: Sequence[UUID],
+    *,
+    now: datetime,
+) -> tuple[list[_Claim], int]:
+    """Up to `most` claims among the next `lot` due people, and how many these are."""
+    due = _due(session, campaign.id, lot, now=now)
     facts = gather(session, [prospect.id for prospect in due])
-    numbers = _numbers(session, campaign)
-    claims = []
+    last = _last_numbers(session, [prospect.id for prospect in due if prospect.calls]) if len(numbers) > 1 else {}
+    claims: list[_Claim] = []
     for prospect in due:
         match decide(facts[prospect.id], now):
             case Refused() as refusal:
                 set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
+            case Allowed() if len(claims) < most:
+                number_id = choose_number(
+                    numbers,
+                    held=lines.numbers,
+                    most=lines.most,
+                    last=last.get(prospect.id),
+                    turn=prospect.id + prospect.calls,
+                )
+                if number_id is not None:
+                    claims.append(_Claim(uuid4(), prospect.id, prospect.person_id, number_id))
+                    lines.numbers[number_id] += 1
             case Allowed():
-                number_id = numbers[(prospect.id + prospect.calls) % len(numbers)]
-                claims.append(_Claim(uuid4(), prospect.id, prospect.person_id, number_id))
+                pass  # due again as soon as a line is free
     session.flush()
-    return _insert(session, campaign, claims, {prospect.id: prospect for prospect in due}, now=now), len(due)
+    won = _insert(session, campaign, claims, {prospect.id: prospect for prospect in due}, now=now)
+    lines.numbers -= Counter(claim.number_id for claim in claims) - Counter(claim.number_id for claim in won)
+    lines.campaigns[campaign.id] += len(won)
+    return won, len(due)
+
+
+def _due(session: Session, campaign_id: UUID, most: int, *, now: datetime) -> list[Prospect]:
+    """The next people who are due, the highest priority first, and locked.
+
+    Each priority is asked for alone: `due_at` bounds the index scan within one of them only. In one query over all,
+    everybody of a higher priority who is not due yet would be passed by, at each claim.
+    """
+    found: list[Prospect] = []
+    for priority in session.scalars(_priorities_due(campaign_id, now)).all():
+        query = (
+            select(Prospect)
+            .where(
+                Prospect.campaign_id == campaign_id,
+                Prospect.state == ProspectState.WAITING,
+                Prospect.priority == priority,
+                Prospect.due_at <= now,
+            )
+            .order_by(Prospect.due_at)
+            .limit(most - len(found))
+            .with_for_update(skip_locked=True, key_share=True)
+        )
+        found += session.scalars(query)
+        if len(found) == most:
+            break
+    return found
+
+
+def _priorities_due(campaign_id: UUID, now: datetime) -> Select[tuple[int]]:
+    """The priorities in which somebody is due, the highest first: one look into the index for each that is in use."""
+    waiting = (Prospect.campaign_id == campaign_id, Prospect.state == ProspectState.WAITING)
+    highest = select(Prospect.priority).where(*waiting).order_by(Prospect.priority.desc()).limit(1)
+    level = select(highest.scalar_subquery().label("priority")).cte("level", recursive=True)
+    lower = highest.where(Prospect.priority < level.c.priority).correlate(level).scalar_subquery()
+    level = level.union_all(select(lower).where(level.c.priority.is_not(None)))
+    # The first due time, and no EXISTS: of that PostgreSQL would make a join, and read everybody for it.
+    first = select(Prospect.due_at).where(*waiting, Prospect.priority == level.c.priority).order_by(Prospect.due_at)
+    due = first.limit(1).correlate(level).scalar_subquery() <= now
+    return select(level.c.priority).where(level.c.priority.is_not(None), due).order_by(level.c.priority.desc())
+
+
+def _last_numbers(session: Session, prospect_ids: Sequence[int]) -> dict[int, UUID]:
+    """The number that each of these prospects was last called from."""
+    if not prospect_ids:
+        return {}
+    rows = session.execute(
+        select(Call.prospect_id, Call.phone_number_id)
+        .where(Call.prospect_id.in_(prospect_ids), Call.counted)
+        .order_by(Call.claimed_at)
+    )
+    return dict(rows.all())  # of several calls the last one stays
 
 
 def _insert(

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+import orjson
+from sqlalchemy import and_, func, select, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
-from campaigns.ledger import lock, move
-from campaigns.models import Account, Call, Event
-from campaigns.rules.call_state import CallState, Effect, Evidence
+from campaigns.errors import UnknownName
+from campaigns.ledger import Locked, block, guard_ids, heard, know, lock_all, move
+from campaigns.models import Account, Call, Change, Event, MessageCount
+from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.call_status import CallStatus
 from campaigns.rules.outcome import Ending
 from campaigns.rules.timing import Timing
-from campaigns.vapi.events import Message, MessageKind, read_call, read_message
+from campaigns.vapi.events import Message, MessageKind, read_call, read_stored
 
 LAST_TRY = 8  # failures after which an event goes to the dead letter: its trouble is not a passing one
 FIRST_WAIT = timedelta(seconds=1)  # doubled after each failure: the eighth comes after about four minutes
@@ -32,22 +37,63 @@ _EVIDENCE = {
 }
 
 
+_DEAD = and_(Event.applied_at.is_(None), Event.retry_at.is_(None))
+
+# As one parameter however many rows: the driver's work for each value would be half of storing it.
+_STORE_PUSHED = text("""
+    INSERT INTO events (account_id, provider_id, learned, type, dedupe_key, body, occurred_at, received_at, retry_at)
+    SELECT account_id, provider_id, 'pushed', type, dedupe_key, body, occurred_at, :now, :real
+      FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS pushed (
+           account_id uuid, provider_id text, type text, dedupe_key text, body jsonb, occurred_at timestamptz)
+        ON CONFLICT DO NOTHING
+ RETURNING id""")
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """An event that belongs to a call, and what it says about the call's end, if anything."""
 
     call_id: UUID
     account_id: UUID
+    campaign_id: UUID
     ending: Ending | None
     learned: str
     freed: bool
     """Whether this event ended the call, so that its line is free now."""
 
 
-def account_named(session: Session, name: str) -> tuple[UUID, dict[str, object]] | None:
-    """The id and definition of the account of that name; None where there is none."""
-    row = session.execute(select(Account.id, Account.definition).where(Account.name == name)).one_or_none()
-    return None if row is None else (row.id, row.definition)
+class Became(StrEnum):
+    """What became of a message that was posted to us."""
+
+    STORED = "stored"
+    COUNTED = "counted"
+    REFUSED = "refused"
+
+
+class Counted(NamedTuple):
+    """What is counted together, for each day."""
+
+    account_id: UUID
+    type: str
+    became: Became
+
+
+def accounts(session: Session) -> list[tuple[UUID, str, dict[str, Any]]]:
+    """Id, name and definition of every account."""
+    return [tuple(row) for row in session.execute(select(Account.id, Account.name, Account.definition))]
+
+
+def count(session: Session, counts: Mapping[Counted, int], *, now: datetime) -> None:
+    """Add to the day's counts of messages."""
+    day = now.astimezone(UTC).date()
+    # In one order, so that two web processes never wait for each other.
+    rows = [{**each._asdict(), "day": day, "count": number} for each, number in sorted(counts.items())]
+    statement = insert(MessageCount)
+    statement = statement.on_conflict_do_update(
+        index_elements=list(MessageCount.__table__.primary_key),
+        set_={"count": MessageCount.count + statement.excluded.count},
+    )
+    session.execute(statement, rows)
 
 
 def store(
@@ -69,53 +115,109 @@ def store(
     return event_id, event_id is not None
 
 
-def apply(session: Session, event_id: int, *, now: datetime, real: datetime, timing: Timing) -> Applied | None:
-    """Apply a stored event to its call; None where it was applied before, or belongs to no call that we know.
+def store_pushed(
+    session: Session, pushed: Sequence[tuple[UUID, Message]], *, now: datetime, real: datetime
+) -> list[int]:
+    """Keep each account's messages once, in one statement; returns the ids of those that are new."""
+    rows = [
+        {
+            "account_id": account_id,
+            "provider_id": message.provider_id,
+            "type": message.type,
+            "dedupe_key": message.dedupe_key,
+            "body": message.body,
+            "occurred_at": message.occurred_at,
+        }
+        # In one order: two processes that were sent the same messages wait for each other's, and never in a circle.
+        for account_id, message in sorted(pushed, key=lambda one: (one[0], one[1].dedupe_key))
+    ]
+    return list(session.scalars(_STORE_PUSHED, {"rows": _as_json(rows), "now": now, "real": real}))
 
-    The call is found by our own id first, else by the provider's, and only among the calls of the event's account.
-    An ending whose call is unknown goes to the dead letter, where it waits for the call to turn up.
+
+def apply(
+    session: Session, event_ids: Collection[int], *, now: datetime, real: datetime, timing: Timing
+) -> tuple[list[Applied], list[int]]:
+    """Apply stored events to their calls, in the order in which they came.
+
+    A call is found by our own id first, else by the provider's, and only among the calls of the event's account.
+    Returns what was learned about calls' ends, and the events whose call is not known: each of these is for
+    `apply_alone`. What was applied before is left out.
     """
-    stored = session.execute(
-        select(Event.account_id, Event.learned, Event.body).where(Event.id == event_id, Event.applied_at.is_(None))
-    ).one_or_none()
-    if stored is None:
+    messages = _unapplied(session, event_ids, now=now)
+    calls = _find_calls(session, messages)
+    locked = lock_all(session, set(calls.values()), timing=timing)
+    query = (
+        select(Event)
+        .where(Event.id.in_(list(calls)), Event.applied_at.is_(None))  # somebody may have applied it meanwhile
+        .order_by(Event.id)
+        .options(defer(Event.body))
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    applied = []
+    for event in session.scalars(query).all():
+        found = _apply(session, event, messages[event.id].message, locked[calls[event.id]], now=now, real=real)
+        if found is not None:
+            applied.append(found)
+    return applied, [event_id for event_id in messages if event_id not in calls]
+
+
+def apply_alone(session: Session, event_id: int, *, now: datetime, real: datetime, timing: Timing) -> Applied | None:
+    """Apply one event, the only one of its transaction; None where it says nothing about an end, or was applied.
+
+    An ending whose call nobody knows goes to the dead letter and becomes due when its call turns up; anything else
+    is kept and done with. To be sure that nobody knows it, the provider's id is guarded before any call is locked.
+    Whoever stores that id has locked its call first: together with other events this could deadlock.
+    """
+    messages = _unapplied(session, [event_id], now=now)
+    if not messages:
         return None
-    message = _read(stored.learned, stored.body, now=now)
-    call_id = _find_call(session, stored.account_id, message)
-    locked = lock(session, call_id, timing=timing) if call_id is not None else None
+    (stored,) = messages.values()
+    message = stored.message
+    if message.provider_id is not None and not _find_calls(session, messages):
+        guard_ids(session, [(stored.account_id, message.provider_id)])
+    if _find_calls(session, messages):  # its id may have been stored since we looked
+        applied, _ = apply(session, [event_id], now=now, real=real, timing=timing)
+        return applied[0] if applied else None
     event = session.get_one(Event, event_id, with_for_update={"key_share": True}, populate_existing=True)
-    if event.applied_at is not None:
-        return None  # somebody applied it while we waited for the call
-    if locked is None:
+    if event.applied_at is None:
         event.retry_at = None
-        if message.ending is None:
+        if message.ending is None or not message.outbound:
             event.applied_at = now
-        event.effect = "no such call"
-        return None
+        event.effect = "no such call" if message.outbound else "not an outbound call"
+    return None
+
+
+def _apply(
+    session: Session, event: Event, message: Message, locked: Locked, *, now: datetime, real: datetime
+) -> Applied | None:
     call = locked.call
     evidence = _EVIDENCE.get(message.status) if message.status is not None else None
-    if message.provider_id is not None:
-        if call.provider_id is None:
-            call.provider_id = message.provider_id
-        elif call.provider_id != message.provider_id:
-            evidence = Evidence.CONFLICT
+    if message.provider_id is not None and call.id not in know(session, [(call, message.provider_id)], real=real):
+        evidence = Evidence.CONFLICT
     effect = "noted"
     freed = False
     if evidence is not None:
         verdict = move(locked, evidence, now=now, real=real)
         effect = verdict.effect if verdict.effect is not Effect.MOVE else f"move to {verdict.state}"
         freed = verdict.effect is Effect.MOVE and verdict.state is CallState.ENDED
-    if message.status is CallStatus.IN_PROGRESS and call.started_at is None:
+    elif message.kind is MessageKind.HANG:
+        heard(locked, real=real)
+    elif message.kind is MessageKind.DELETED and call.state in LIVE | {CallState.UNKNOWN}:
+        call.check_at = real  # erased at the provider before it was over: ask
+    if freed and message.ending is not None and message.ending.no_line:
+        call.blocked = True
+    elif message.limits is not None and message.limits.blocked and effect == f"move to {CallState.QUEUED}":
+        block(locked, real=real)  # the answer to our request was lost, and with it that there was no line
+    if evidence is Evidence.IN_PROGRESS and call.started_at is None:
         call.started_at = message.occurred_at
     event.call_id = call.id
     event.applied_at = now
     event.retry_at = None
     event.effect = str(effect)
-    if message.kind is MessageKind.DELETED and evidence is None:
-        call.check_at = real  # erased at the provider before it was over: ask
     if message.ending is None or evidence is Evidence.CONFLICT:
         return None
-    return Applied(call.id, call.account_id, message.ending, event.learned, freed=freed)
+    return Applied(call.id, call.account_id, call.campaign_id, message.ending, event.learned, freed=freed)
 
 
 def failed(session: Session, event_id: int, problem: str, *, real: datetime) -> bool:
@@ -135,20 +237,130 @@ def due(session: Session, *, real: datetime, limit: int) -> list[int]:
     return list(session.scalars(query))
 
 
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """An event in the dead letter: nothing more happens to it unasked, unless its call turns up."""
+
+    id: int
+    account: str
+    type: str
+    provider_id: str | None
+    received_at: datetime
+    failures: int
+    why: str | None
+
+
+def dead(session: Session, *, limit: int) -> list[Dead]:
+    """The dead letter, oldest first."""
+    query = (
+        select(Event.id, Account.name, Event.type, Event.provider_id, Event.received_at, Event.failures)
+        .add_columns(func.coalesce(Event.error, Event.effect))
+        .join(Account, Account.id == Event.account_id)
+        .where(_DEAD)
+    )
+    return [Dead(*row) for row in session.execute(query.order_by(Event.id).limit(limit))]
+
+
+def retry(session: Session, event_ids: Collection[int] | None, *, who: str, now: datetime, real: datetime) -> list[int]:
+    """Have these dead events (None: all of them) applied once more; returns their ids.
+
+    Raises `UnknownName` for an id that is not in the dead letter, and then changes nothing.
+    """
+    found = _locked_dead(session, event_ids)
+    for event in found:
+        _audit(session, event, "event tried again", who=who, why=None, now=now)
+        event.failures = 0
+        event.retry_at = real
+    return [event.id for event in found]
+
+
+def dismiss(session: Session, event_id: int, *, who: str, why: str, now: datetime) -> None:
+    """Take an event out of the dead letter without applying it; its body is kept. Raises `UnknownName`."""
+    (event,) = _locked_dead(session, [event_id])
+    _audit(session, event, "event dismissed", who=who, why=why, now=now)
+    event.applied_at = now
+    event.effect = "dismissed"
+
+
+def counted(session: Session, *, since: date) -> list[dict[str, Any]]:
+    """How many messages came, by day, account, type and what became of them; newest day first."""
+    query = (
+        select(MessageCount.day, Account.name.label("account"), MessageCount.type, MessageCount.became)
+        .add_columns(MessageCount.count)
+        .join(Account, Account.id == MessageCount.account_id)
+        .where(MessageCount.day >= since)
+        .order_by(MessageCount.day.desc(), Account.name, MessageCount.type, MessageCount.became)
+    )
+    return [dict(row) for row in session.execute(query).mappings()]
+
+
 def informs(message: Message) -> bool:
     """Whether the message is one that is stored: the others are counted and answered."""
-    return message.kind in {MessageKind.STATUS, MessageKind.REPORT, MessageKind.HANG, MessageKind.DELETED}
+    return message.kind not in {MessageKind.REQUEST, MessageKind.OTHER}
 
 
-def _read(learned: str, body: dict[str, object], *, now: datetime) -> Message:
-    return read_call(body, now=now) if learned == "asked" else read_message(json.dumps(body).encode())
+def _locked_dead(session: Session, event_ids: Collection[int] | None) -> Sequence[Event]:
+    query = select(Event).where(_DEAD).order_by(Event.id).with_for_update(key_share=True)
+    if event_ids is not None:
+        query = query.where(Event.id.in_(event_ids))
+    found = session.scalars(query).all()
+    missing = set(event_ids or ()) - {event.id for event in found}
+    if missing:
+        raise UnknownName(f"event {min(missing)} is not in the dead letter: `outbound events list` shows what is")
+    return found
 
 
-def _find_call(session: Session, account_id: UUID, message: Message) -> UUID | None:
-    if message.call_id is not None:
-        found = session.scalar(select(Call.id).where(Call.id == message.call_id, Call.account_id == account_id))
-        if found is not None:
-            return found
-    if message.provider_id is None:
-        return None
-    return session.scalar(select(Call.id).where(Call.account_id == account_id, Call.provider_id == message.provider_id))
+def _audit(session: Session, event: Event, what: str, *, who: str, why: str | None, now: datetime) -> None:
+    before = {"failures": event.failures, "effect": event.effect, "error": event.error}
+    session.add(Change(at=now, who=who, what=what, subject=f"event:{event.id}", before=before, after=None, why=why))
+
+
+def _as_json(rows: list[dict[str, Any]]) -> str:
+    try:
+        return orjson.dumps(rows).decode()
+    except TypeError:  # an integer of more than 64 bits
+        return json.dumps(rows, default=str)
+
+
+class _Stored(NamedTuple):
+    account_id: UUID
+    message: Message
+
+
+def _unapplied(session: Session, event_ids: Collection[int], *, now: datetime) -> dict[int, _Stored]:
+    """Whose events these are and what they say, in the order in which they came, without those applied before."""
+    rows = session.execute(
+        select(Event.id, Event.account_id, Event.learned, Event.body)
+        .where(Event.id.in_(event_ids), Event.applied_at.is_(None))
+        .order_by(Event.id)
+    )
+    return {
+        event_id: _Stored(account_id, read_call(body, now=now) if learned == "asked" else read_stored(body))
+        for event_id, account_id, learned, body in rows
+    }
+
+
+def _find_calls(session: Session, messages: Mapping[int, _Stored]) -> dict[int, UUID]:
+    """The calls that these events are about, for those whose call is known: by our id first, else by the provider's."""
+    ours = {stored.message.call_id for stored in messages.values()}
+    rows = session.execute(select(Call.account_id, Call.id).where(Call.id.in_(ours - {None})))
+    known = {(account_id, call_id) for account_id, call_id in rows}
+    found = {
+        event_id: stored.message.call_id
+        for event_id, stored in messages.items()
+        if stored.message.call_id is not None and (stored.account_id, stored.message.call_id) in known
+    }
+    others = {event_id: stored for event_id, stored in messages.items() if event_id not in found}
+    theirs = {stored.message.provider_id for stored in others.values()} - {None}
+    if theirs:
+        accounts_of = {stored.account_id for stored in others.values()}
+        named = session.execute(
+            select(Call.account_id, Call.provider_id, Call.id).where(
+                Call.account_id.in_(accounts_of), Call.provider_id.in_(theirs)
+            )
+        )
+        by_name = {(account_id, provider_id): call_id for account_id, provider_id, call_id in named}
+        for event_id, stored in others.items():
+            if (call_id := by_name.get((stored.account_id, stored.message.provider_id))) is not None:
+                found[event_id] = call_id
+    return found

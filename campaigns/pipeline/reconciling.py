@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from campaigns.ledger import lock, move
+from campaigns.ledger import Locked, due_again, heard, lock, move, spoken_of
 from campaigns.models import Call
 from campaigns.rules.call_state import LIVE, CallState, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.timing import Timing
 
-LISTINGS_BEFORE_REVIEW = 3  # one listing may lag; three that are complete and spread over the quiet period do not
+MISSES = 3  # one answer may lag behind; three in a row, a question's interval apart, do not
 LISTING_MARGIN = timedelta(minutes=2)  # real time around the intent in which the provider may have created the call
 
 
@@ -51,7 +52,7 @@ def overdue(session: Session, *, now: datetime, real: datetime, timing: Timing, 
         if locked is None:
             continue
         call = locked.call
-        if call.check_at is None or call.check_at > real or call.intent_at is None:
+        if call.check_at is None or call.check_at > real or call.state == CallState.CLAIMED:
             continue
         if call.state == CallState.PLACING:
             why = "the worker vanished between the intent and the answer"
@@ -63,46 +64,69 @@ def overdue(session: Session, *, now: datetime, real: datetime, timing: Timing, 
                 account_id=call.account_id,
                 account=locked.campaign.account,
                 provider_id=call.provider_id,
-                intent_at=call.intent_at,
+                intent_at=call.intent_at or call.claimed_at,
                 settling=call.state == CallState.ENDED,
             )
         )
     return questions
 
 
-def no_trace(session: Session, call_id: UUID, *, now: datetime, real: datetime, timing: Timing) -> bool:
-    """A complete listing does not show the call; True where it is now for a person to review.
+def hand_back(session: Session, call_ids: Sequence[UUID], *, real: datetime) -> None:
+    """Let these calls, which nobody got round to asking about, be the first to be asked about next time."""
+    waiting = session.scalars(
+        select(Call.id)
+        .where(Call.id.in_(call_ids), Call.state != CallState.CLAIMED, Call.check_at.is_not(None))
+        .with_for_update(skip_locked=True, key_share=True)  # whoever holds one is busy with what it says
+    ).all()
+    session.execute(update(Call).where(Call.id.in_(waiting)).values(check_at=real))
 
-    Nobody is rung again meanwhile: the call keeps holding its person until its quiet period is over and three
-    listings agree, and after that until somebody decides.
+
+def seen(session: Session, call_id: UUID, *, real: datetime, timing: Timing) -> None:
+    """The provider answered what it had answered before: nothing new, but the call is there."""
+    locked = lock(session, call_id, timing=timing)
+    if locked is not None:
+        heard(locked, real=real)
+
+
+def missed(session: Session, question: Question, *, now: datetime, real: datetime, timing: Timing) -> bool:
+    """The provider says that it does not know the call; True where the call is over and can be settled without it.
+
+    Only such answers count, three in a row: a provider that did not answer has not said that there is no call. Then
+    one that had ended gets no report any more, and one that the provider had accepted is over. Of any other nobody
+    can tell: it keeps holding its person until its quiet period is over, and after that until a person decides, or
+    as the account's `unresolved` has it.
     """
-    locked = lock(session, call_id, timing=timing)
+    locked = lock(session, question.call_id, timing=timing)
     if locked is None:
         return False
     call = locked.call
-    if call.state != CallState.UNKNOWN or call.quiet_at is None:
+    if call.provider_id != question.provider_id:
+        return False  # its id came while we asked without it
+    if call.settled_at is not None or call.state not in LIVE | {CallState.UNKNOWN, CallState.ENDED}:
         return False
-    call.asked += 1  # here, not with the question: a provider that did not answer has not said that there is no call
-    if real < call.quiet_at or call.asked < LISTINGS_BEFORE_REVIEW:
+    call.asked = min(call.asked + 1, MISSES)
+    if call.asked < MISSES:
         return False
-    why = "the provider does not list it, and its answer never came"
-    move(locked, Evidence.NO_TRACE, now=now, real=real, why=why)
-    return True
+    if call.state in LIVE and call.provider_id is not None:
+        move(locked, Evidence.ENDED, now=now, real=real, why="the provider no longer knows it")
+    if call.state is CallState.ENDED:
+        return True
+    if call.quiet_at is None or call.quiet_at <= real:
+        _no_trace(session, locked, now=now, real=real)
+    return False
 
 
-def gone(session: Session, call_id: UUID, *, now: datetime, real: datetime, timing: Timing) -> bool:
-    """The provider no longer knows a call that it had accepted; True where that ended it."""
-    locked = lock(session, call_id, timing=timing)
-    if locked is None:
-        return False
+def _no_trace(session: Session, locked: Locked, *, now: datetime, real: datetime) -> None:
     call = locked.call
-    if call.state not in LIVE:
-        return False
-    call.asked += 1
-    if call.asked < LISTINGS_BEFORE_REVIEW:
-        return False
-    move(locked, Evidence.ENDED, now=now, real=real, why="the provider no longer knows it")
-    return True
+    why = "the provider was asked and does not know it"
+    if call.state is CallState.UNKNOWN and call.state_why is not None:
+        why = f"{call.state_why}; {why}"
+    trusting = locked.campaign.account.unresolved == "not_placed"
+    if trusting and call.state is CallState.UNKNOWN and not spoken_of(session, call):
+        move(locked, Evidence.WITHDRAWN, now=now, real=real, why=f"taken for not placed: {why}")
+        due_again(session, locked, now=now, why="the call before was taken for not placed")
+    else:
+        move(locked, Evidence.NO_TRACE, now=now, real=real, why=why)
 
 
 def listing_window(question: Question, *, speed: float) -> tuple[datetime, datetime]:

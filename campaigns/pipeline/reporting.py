@@ -12,8 +12,25 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
-from campaigns.models import Account, Call, Campaign, Event, Import, Outcome, Person, Prospect, Suppression, Tally
-from campaigns.rules.call_state import HOLDS_LINE, CallState
+from campaigns.facts import holds_line, next_call
+from campaigns.models import (
+    Account,
+    Call,
+    Campaign,
+    Change,
+    Event,
+    Import,
+    Outcome,
+    Pace,
+    Person,
+    Prospect,
+    Suppression,
+    Tally,
+)
+from campaigns.rules.call_state import LIVE, CallState
+from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
+from campaigns.rules.definition import AccountDefinition
+from campaigns.rules.pacing import DOUBTS, RISE, Ceiling, our_lines, risen, still_granted
 from campaigns.rules.prospect_state import FINAL, ProspectState
 
 
@@ -44,7 +61,7 @@ class Progress:
         return sum(number for state, number in self.prospects.items() if state in FINAL)
 
 
-def progress(session: Session, campaign: Campaign) -> Progress:
+def progress(session: Session, campaign: Campaign, *, now: datetime) -> Progress:
     """The campaign's figures as they are now."""
     rows = session.execute(
         select(Tally.name, func.sum(Tally.count)).where(Tally.campaign_id == campaign.id).group_by(Tally.name)
@@ -54,7 +71,7 @@ def progress(session: Session, campaign: Campaign) -> Progress:
         select(func.count()).where(
             Call.account_id == campaign.account_id,
             Call.campaign_id == campaign.id,
-            Call.state.in_(sorted(HOLDS_LINE)),
+            holds_line(now),
         )
     )
     return Progress(
@@ -81,10 +98,50 @@ def accounts(session: Session) -> list[dict[str, Any]]:
     return found
 
 
-def campaigns(session: Session) -> list[Progress]:
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """How many lines an account's own calls may use now."""
+
+    account: str
+    in_use: int
+    now: int
+    most: int
+    """When nothing holds them back: the account's concurrency without its reserve."""
+    why: str | None
+    """Why they are fewer now, if they are."""
+
+    def __str__(self) -> str:
+        fewer = f": {self.why}" if self.why else ""
+        return f"{self.in_use} in use of {self.now}" + (f" (otherwise {self.most}){fewer}" if self.why else "")
+
+
+def lines(session: Session, *, now: datetime, real: datetime) -> list[Lines]:
+    """The lines of every account that has a pace, by the account's name."""
+    held = (
+        select(func.count()).where(Call.account_id == Account.id, holds_line(now)).correlate(Account).scalar_subquery()
+    )
+    rows = session.execute(select(Account, Pace, held).join(Pace, Pace.account_id == Account.id).order_by(Account.name))
+    return [_lines(account, pace, in_use, real=real) for account, pace, in_use in rows]
+
+
+def _lines(account: Account, pace: Pace, in_use: int, *, real: datetime) -> Lines:
+    definition = AccountDefinition.model_validate(account.definition)
+    most = our_lines(limit=definition.concurrency, granted=None, reserve=definition.reserve)
+    granted = still_granted(pace.granted, said_at=pace.granted_at, real=real)
+    ours = our_lines(limit=definition.concurrency, granted=granted, reserve=definition.reserve)
+    why = None if ours == most else f"the provider says that the account has {pace.granted} lines in all"
+    ceiling = None
+    if pace.ceiling is not None:
+        ceiling = risen(Ceiling(pace.ceiling, pace.rises_at or real + RISE), ours=ours, real=real)
+    if ceiling is not None:
+        why = f"the provider refused one more ({pace.ceiling_why}); one is tried again every {RISE.total_seconds():g} s"
+    return Lines(account.name, in_use, ours if ceiling is None else ceiling.lines, most, why)
+
+
+def campaigns(session: Session, *, now: datetime) -> list[Progress]:
     """Every campaign, newest first."""
     ordered = session.scalars(select(Campaign).order_by(Campaign.created_at.desc(), Campaign.name))
-    return [progress(session, campaign) for campaign in ordered]
+    return [progress(session, campaign, now=now) for campaign in ordered]
 
 
 def count_from_rows(session: Session, campaign_id: UUID) -> dict[str, int]:
@@ -131,6 +188,38 @@ def people(
     if incidents:
         query = query.where(exists().where(Call.prospect_id == Prospect.id, Call.incident.is_not(None)))
     return [Someone(*row) for row in session.execute(query.order_by(Prospect.id).limit(limit))]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """One call in a list."""
+
+    id: UUID
+    campaign: str
+    phone: str
+    state: str
+    reason: str | None
+    provider_id: str | None
+    claimed_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    ended_reason: str | None
+    incident: str | None
+
+
+def calls(session: Session, *, campaign_id: UUID | None, state: CallState | None, limit: int) -> list[Dialled]:
+    """The latest calls; only those of one campaign, only those in `state`."""
+    columns = (Call.state, Call.state_why, Call.provider_id, Call.claimed_at, Call.started_at, Call.ended_at)
+    query = (
+        select(Call.id, Campaign.name, Person.number, *columns, Call.ended_reason, Call.incident)
+        .join(Campaign, Campaign.id == Call.campaign_id)
+        .join(Person, Person.id == Call.person_id)
+    )
+    if campaign_id is not None:
+        query = query.where(Call.campaign_id == campaign_id)
+    if state is not None:
+        query = query.where(Call.state == state)
+    return [Dialled(*row) for row in session.execute(query.order_by(Call.claimed_at.desc(), Call.id).limit(limit))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +283,28 @@ def _calls_of(session: Session, prospect: Prospect, campaign: str) -> list[Story
             Story(event.received_at, f"{event.learned} {event.type}", event.effect or _status(event.body), campaign)
             for event in session.scalars(select(Event).where(Event.call_id == call.id).order_by(Event.id))
         ]
+        stories += [
+            Story(change.at, f"{change.what} by {change.who}", _why(change), campaign)
+            for change in session.scalars(select(Change).where(Change.subject == f"call:{call.id}"))
+        ]
         outcome = session.get(Outcome, call.id)
         if outcome is not None and call.settled_at is not None:
             stories.append(Story(call.settled_at, f"settled: {outcome.outcome}", outcome.ended_reason or "", campaign))
         if call.incident is not None:
-            stories.append(Story(call.changed_at, "INCIDENT", call.incident, campaign))
+            stories.append(Story(call.changed_at, "INCIDENT", _incident(session, call), campaign))
     return stories
+
+
+def _incident(session: Session, call: Call) -> str:
+    later = session.scalar(select(next_call(Call)).where(Call.id == call.id))
+    newer = "" if later is None else f"; call {later} was made later"
+    seen = "" if call.incident_seen_at is not None else f"; `outbound calls review {call.id}` decides"
+    return f"call {call.id}: {call.incident}{newer}{seen}"
+
+
+def _why(change: Change) -> str:
+    result = str((change.after or {}).get("result", ""))
+    return ": ".join(part for part in (result, change.why) if part)
 
 
 def _status(body: Mapping[str, Any]) -> str:
@@ -215,23 +320,32 @@ class Trouble:
     do: str
 
 
+# Its longest duration after its quiet period, by the real clock: with one that runs faster this only comes later.
+_LONG_AGO = Call.quiet_at + (Call.line_until - Call.intent_at) < func.clock_timestamp()
+
+
 def troubles(session: Session) -> list[Trouble]:
     """Everything that does not mend itself; empty means that all is well."""
     found = [
         Trouble(
-            "prospects in review: nobody can tell whether they were rung",
+            "calls in review: nobody can tell whether they were placed, and their people wait",
             _count(session, select(func.count()).where(Call.state == CallState.REVIEW)),
-            "look at them with `outbound prospects list --campaign NAME --state review`",
+            "`outbound calls review` shows them and decides",
         ),
         Trouble(
-            "calls with an incident: the provider knows more of them than our ledger",
-            _count(session, select(func.count()).where(Call.incident.is_not(None))),
-            "look at them with `outbound prospects list --campaign NAME --incidents`",
+            "calls with an incident: the provider knows more of them than our ledger, somebody may be rung twice",
+            _count(session, select(func.count()).where(Call.incident.is_not(None), Call.incident_seen_at.is_(None))),
+            "`outbound calls review` shows them and keeps that somebody looked",
+        ),
+        Trouble(
+            "calls that should have ended long ago: the provider says that they go on, or does not say",
+            _count(session, select(func.count()).where(Call.state.in_(LIVE | {CallState.UNKNOWN}), _LONG_AGO)),
+            "look at them with `outbound calls list`; one that is live is ended with `outbound calls hang-up`",
         ),
         Trouble(
             "events in the dead letter: they name no call that we know, or could not be applied",
             _count(session, select(func.count()).where(Event.applied_at.is_(None), Event.retry_at.is_(None))),
-            "they are applied by themselves if their call turns up",
+            "look at them with `outbound events list`; they are applied by themselves if their call turns up",
         ),
     ]
     found += [
@@ -241,8 +355,28 @@ def troubles(session: Session) -> list[Trouble]:
         )
     ]
     found += [
-        Trouble(f"account {name} is frozen", 1, "`outbound unfreeze` permits dialling again")
-        for name in session.scalars(select(Account.name).where(Account.frozen_at.is_not(None)))
+        Trouble(f"campaign {name} {why}", 1, f"mend it, then `outbound campaign resume {name}`: nobody is lost to it")
+        for name, why in session.execute(
+            select(Campaign.name, Campaign.state_why).where(
+                Campaign.state == CampaignState.PAUSED, Campaign.state_why.startswith(PAUSED_ITSELF, autoescape=True)
+            )
+        )
+    ]
+    found += [
+        Trouble(
+            f"account {name} is frozen" + (f": {why}" if why else ""), 1, "`outbound unfreeze` permits dialling again"
+        )
+        for name, why in session.execute(select(Account.name, Account.frozen_why).where(Account.frozen_at.is_not(None)))
+    ]
+    found += [
+        Trouble(
+            f"account {name}: the provider said of none of the last {doubts} requests what became of it",
+            1,
+            "it is tried again now and then, by itself; who was to be called meanwhile waits",
+        )
+        for name, doubts in session.execute(
+            select(Account.name, Pace.doubts).join(Pace, Pace.account_id == Account.id).where(Pace.doubts >= DOUBTS)
+        )
     ]
     return [trouble for trouble in found if trouble.count]
 

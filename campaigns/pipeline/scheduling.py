@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ScalarSelect, and_, func, or_, select
+from sqlalchemy import ScalarSelect, and_, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -16,14 +16,25 @@ from campaigns import ledger
 from campaigns.errors import NotAllowed, UnknownName
 from campaigns.facts import gather
 from campaigns.ledger import set_state
-from campaigns.models import Account, Call, Campaign, Change, Pace, PhoneNumber, Prospect, Tally
+from campaigns.models import (
+    LOCK_REHEARSAL,
+    Account,
+    Call,
+    Campaign,
+    Change,
+    Pace,
+    PhoneNumber,
+    Prospect,
+    Rehearsal,
+    Tally,
+)
 from campaigns.rules.call_state import LIVE, CallState
 from campaigns.rules.campaign_state import CampaignState, Command, after
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.prospect_state import OPEN, ProspectState
 
-CLOSE_BATCH = 5_000  # rows updated by one statement, to keep it far below the statement timeout
+CLOSE_LOT = 5_000  # people closed by one transaction: a second or two of locks, far below the statement timeout
 ENDABLE = frozenset({CampaignState.SCHEDULED, CampaignState.RUNNING, CampaignState.PAUSED})
 OVER = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
 CLOSABLE = frozenset({ProspectState.WAITING, ProspectState.HELD})
@@ -42,7 +53,12 @@ class Applied:
 def apply_account(
     session: Session, definition: AccountDefinition, *, who: str, now: datetime, real: datetime
 ) -> Applied:
-    """Create the account, or give it this definition. A stop for a refused key is lifted: the file was looked at."""
+    """Create the account, or give it this definition. A stop for a refused key is lifted: the file was looked at.
+
+    Raises `NotAllowed` for a real provider while a rehearsal moves the clock.
+    """
+    if not definition.loopback:
+        _no_rehearsal(session, definition)
     account = session.scalar(select(Account).where(Account.name == definition.name).with_for_update(key_share=True))
     stored = definition.model_dump(mode="json")
     before = None
@@ -64,6 +80,15 @@ def apply_account(
             session, who=who, what="apply", subject=f"account:{definition.name}", before=before, after=stored, now=now
         )
     return Applied(account.id, created, changed)
+
+
+def _no_rehearsal(session: Session, definition: AccountDefinition) -> None:
+    session.execute(text(LOCK_REHEARSAL))
+    if session.get(Rehearsal, 1) is not None:
+        raise NotAllowed(
+            f"account {definition.name} talks to {definition.base_url}, but the clock of this database is a "
+            "rehearsal's, which would move everybody's calling hours: apply the account in another database"
+        )
 
 
 def apply_campaign(session: Session, definition: CampaignDefinition, *, who: str, now: datetime) -> Applied:
@@ -115,14 +140,16 @@ def command(
     """Start, pause, resume or cancel; returns the state that the campaign is in now.
 
     The row that every intent share-locks is updated here, so this waits for intents that are open and no later one
-    is committed: once it returns, no further call of the campaign is placed.
+    is committed: once it returns, no further call of the campaign is placed. Of a large campaign that is cancelled,
+    `advance` closes the rest.
     """
     campaign = find(session, name, lock=True)
     started = campaign.starts_at is None or campaign.starts_at <= now
     if wanted is Command.START and not _has_any(session, campaign, frozenset({ProspectState.WAITING})):
-        raise NotAllowed(
-            f"campaign {name} has nobody to call: import a list with `outbound prospects import FILE --campaign {name}`"
-        )
+        advice = f"import a list with `outbound prospects import FILE --campaign {name}`"
+        if _has_any(session, campaign, frozenset(ProspectState)):
+            advice = f"everybody is held or done, and `outbound prospects list --campaign {name}` says why"
+        raise NotAllowed(f"campaign {name} has nobody to call: {advice}")
     before = campaign.state
     campaign.state = after(before, wanted, started=started)
     campaign.state_why = why
@@ -138,76 +165,8 @@ def command(
         why=why,
     )
     if wanted is Command.CANCEL:
-        _close(session, campaign, ProspectState.CANCELLED, "the campaign was cancelled", now=now)
+        _close(session, campaign, CLOSE_LOT, now=now)
     return campaign.state
-
-
-def stop_account(session: Session, account_id: UUID, reason: str, *, now: datetime) -> None:
-    """Claim nothing more for the account: its key or the account itself is refused."""
-    account = session.get_one(Account, account_id, with_for_update={"key_share": True})
-    if account.stop_reason is None:
-        account.stop_reason = reason
-        _record(
-            session,
-            who="provider",
-            what="stop",
-            subject=f"account:{account.name}",
-            before=None,
-            after=None,
-            now=now,
-            why=reason,
-        )
-
-
-REFUSALS_IN_A_ROW = 5  # one number may be odd; five different ones in a row mean that the campaign itself is
-LOOK_BACK = 200  # calls: more than are under way at once with any sensible number of workers
-_AT_FAULT = "the provider refuses every request"
-
-
-def pause_if_all_refused(session: Session, campaign_id: UUID, *, now: datetime) -> bool:
-    """Pause a campaign whose latest requests were all refused, and give those people back; True where it did.
-
-    A wrong assistant or number id makes the provider refuse everybody: nobody may be lost to that. Requests are under
-    way side by side, so more than five may be refused before this sees five; and those that are refused after the
-    pause are given back too.
-    """
-    campaign = session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
-    refused = _refused_in_a_row(session, campaign_id)
-    at_fault = campaign.state is CampaignState.PAUSED and (campaign.state_why or "").startswith(_AT_FAULT)
-    if not at_fault and (campaign.state is not CampaignState.RUNNING or len(refused) < REFUSALS_IN_A_ROW):
-        return False
-    for call_id, prospect_id, _ in sorted(refused, key=lambda each: each[1]):  # one order: two of us cannot deadlock
-        prospect = session.get_one(Prospect, prospect_id, with_for_update={"key_share": True}, populate_existing=True)
-        call = session.get_one(Call, call_id, populate_existing=True)
-        if call.counted and prospect.state is ProspectState.REFUSED:
-            ledger.uncount(session, prospect, call)
-            prospect.attempts -= 1
-            why = "the campaign was at fault, not the person"
-            set_state(prospect, ProspectState.WAITING, now=now, due_at=now, why=why)
-    if at_fault:
-        return False
-    _become(session, campaign, CampaignState.PAUSED, f"{_AT_FAULT}, the last with: {refused[0][2]}", now=now)
-    return True
-
-
-def _refused_in_a_row(session: Session, campaign_id: UUID) -> list[tuple[UUID, int, str | None]]:
-    """Call, prospect and reason of each request that was refused since the last accepted one, the latest first."""
-    latest = session.execute(
-        select(
-            *(Call.id, Call.prospect_id, Call.state, Call.state_why, Call.provider_id),
-            *(Call.counted, Call.intent_at, Call.claimed_at, Call.slot_at),
-        )
-        .where(Call.campaign_id == campaign_id, Call.intent_at.is_not(None))
-        .order_by(Call.claimed_at.desc(), Call.slot_at.desc())
-        .limit(LOOK_BACK)
-    ).all()
-    refused = []
-    for row in sorted(latest, key=lambda row: (row.intent_at, row.claimed_at, row.slot_at), reverse=True):
-        if row.provider_id is not None:
-            break
-        if row.state is CallState.NOT_PLACED and row.counted:  # others are still under way, or were not the request's
-            refused.append((row.id, row.prospect_id, row.state_why))
-    return refused
 
 
 def set_frozen(session: Session, *, frozen: bool, who: str, now: datetime, why: str | None) -> list[str]:
@@ -279,49 +238,55 @@ def advance(session: Session, *, now: datetime) -> list[tuple[str, CampaignState
     """Start what is scheduled for now, end what is over, complete what has nobody left. Safe to run twice.
 
     Looks at the tallies first, without locks: a campaign's row is share-locked by every intent, so it is locked only
-    to be changed. Those whose last call ended after a cancel or an end are closed here too.
+    to be changed. Those whose last call ended after a cancel or an end are closed here too; of many, one lot is closed
+    now and the next the next time.
     """
     over = or_(Campaign.state.in_(sorted(OVER)), and_(Campaign.state.in_(sorted(ENDABLE)), Campaign.ends_at <= now))
+    has_start = Campaign.starts_at.is_not(None)
     ripe = select(Campaign.id).where(
         or_(
-            and_(Campaign.state == CampaignState.SCHEDULED, Campaign.starts_at <= now),
+            and_(Campaign.state == CampaignState.SCHEDULED, or_(Campaign.starts_at <= now, ~has_start)),
             and_(over, _tallied(CLOSABLE) > 0),
             and_(Campaign.state == CampaignState.RUNNING, _tallied(OPEN) == 0),
         )
     )
+    left = CLOSE_LOT
     moved: list[tuple[str, CampaignState]] = []
     for campaign_id in session.scalars(ripe.order_by(Campaign.id)).all():
         campaign = session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
-        if campaign.state == CampaignState.SCHEDULED and campaign.starts_at is not None and campaign.starts_at <= now:
+        if campaign.state == CampaignState.SCHEDULED and (campaign.starts_at is None or campaign.starts_at <= now):
             _become(session, campaign, CampaignState.RUNNING, "its start time came", now=now)
             moved.append((campaign.name, campaign.state))
-        if campaign.state == CampaignState.CANCELLED:
-            _close(session, campaign, ProspectState.CANCELLED, "the campaign was cancelled", now=now)
-        elif campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
-            _close(session, campaign, ProspectState.EXPIRED, "the campaign ended first", now=now)
+        if campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
+            left -= _close(session, campaign, left, now=now)
         if campaign.state == CampaignState.RUNNING and not _has_any(session, campaign, OPEN):
-            _close(session, campaign, ProspectState.EXPIRED, "still held when the campaign completed", now=now)
             _become(session, campaign, CampaignState.COMPLETED, "nobody is left to call", now=now)
+            left -= _close(session, campaign, left, now=now)
             moved.append((campaign.name, campaign.state))
     return moved
 
 
-def _close(session: Session, campaign: Campaign, state: ProspectState, why: str, *, now: datetime) -> None:
-    """Give everybody who is waiting or held the final `state`. Those in a call follow when it ends."""
-    while True:
-        rows = session.scalars(
-            select(Prospect)
-            .where(Prospect.campaign_id == campaign.id, Prospect.state.in_(sorted(CLOSABLE)))
-            .order_by(Prospect.id)
-            .limit(CLOSE_BATCH)
-            .with_for_update(key_share=True)
-        ).all()
-        for prospect in rows:
-            kept = f"{why}: {prospect.state_why}" if prospect.state == ProspectState.HELD else why
-            set_state(prospect, state, now=now, why=kept)
-        session.flush()
-        if len(rows) < CLOSE_BATCH:
-            return
+def _close(session: Session, campaign: Campaign, limit: int, *, now: datetime) -> int:
+    """Make up to `limit` people who are waiting or held final; returns how many. Those in a call follow at its end."""
+    match campaign.state:
+        case CampaignState.CANCELLED:
+            state, why = ProspectState.CANCELLED, "the campaign was cancelled"
+        case CampaignState.COMPLETED:
+            state, why = ProspectState.EXPIRED, "still open when the campaign completed"
+        case _:
+            state, why = ProspectState.EXPIRED, "the campaign ended first"
+    rows = session.scalars(
+        select(Prospect)
+        .where(Prospect.campaign_id == campaign.id, Prospect.state.in_(sorted(CLOSABLE)))
+        .order_by(Prospect.id)
+        .limit(limit)
+        .with_for_update(key_share=True)
+    ).all()
+    for prospect in rows:
+        kept = f"{why}: {prospect.state_why}" if prospect.state == ProspectState.HELD else why
+        set_state(prospect, state, now=now, why=kept)
+    session.flush()
+    return len(rows)
 
 
 def _become(session: Session, campaign: Campaign, state: CampaignState, why: str, *, now: datetime) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns.facts import gather
-from campaigns.ledger import Locked, count, lock, set_state
-from campaigns.models import Call, Outcome
+from campaigns.ledger import Locked, count, lock_all, set_state
+from campaigns.models import Call, Outcome, Prospect
 from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import CampaignDefinition
 from campaigns.rules.eligibility import Refused, when_due
-from campaigns.rules.outcome import Ending, OutcomeClass
+from campaigns.rules.outcome import TECHNICAL, Ending, OutcomeClass
 from campaigns.rules.prospect_state import FINAL, ProspectState
 from campaigns.rules.retry import Again, Done, after
 from campaigns.rules.timing import Timing
@@ -24,65 +26,111 @@ SETTLED_BY_THE_END = frozenset({OutcomeClass.BUSY, OutcomeClass.NO_ANSWER})
 """Nobody spoke, so no report can bring an opt-out or a callback: the end alone settles these."""
 
 
-def settle(
-    session: Session,
-    call_id: UUID,
-    ending: Ending | None,
-    *,
-    learned: str,
-    now: datetime,
-    timing: Timing,
-    give_up: bool = False,
-) -> ProspectState | None:
-    """Keep what is known about the call's end and, once that is enough, decide what follows for its prospect.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What was heard of one call's end."""
 
-    Returns the prospect's state, or None where the report is still waited for. `give_up` says that it will not come.
-    A later report may revise the outcome or cancel a due time; it never makes a final prospect due again.
+    call_id: UUID
+    ending: Ending | None
+    """None: only that it is over."""
+    learned: str
+    """`pushed` or `asked`."""
+    give_up: bool = False
+    """The report will not come: what is known has to do."""
+
+
+_Again = dict[int, tuple[Prospect, OutcomeClass]]
+"""Who wants to be called again, with what came of the last call."""
+
+
+def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dict[UUID, ProspectState]:
+    """Keep what is known about these calls' ends and, where that is enough, decide what follows for their prospects.
+
+    Returns the prospects' states by the ids of their calls, without the calls whose report is still waited for. A
+    later report may revise the outcome or cancel a due time; it never makes a final prospect due again.
     """
-    locked = lock(session, call_id, timing=timing)
-    if locked is None:
-        return None
-    prospect, call = locked.prospect, locked.call
-    if call.state is not CallState.ENDED:
-        return None
-    outcome = session.get(Outcome, call_id)
-    before = outcome.outcome if outcome is not None else None
+    locked = lock_all(session, {each.call_id for each in ends}, timing=timing)
+    known = session.scalars(select(Outcome).where(Outcome.call_id.in_(list(locked))))
+    kept = {outcome.call_id: outcome for outcome in known}
+    settled: list[Locked] = []
+    again: _Again = {}
+    for each in ends:
+        one = locked.get(each.call_id)
+        if one is None or one.call.state is not CallState.ENDED:
+            continue
+        if one.prospect.id in again:
+            _wait_again(session, again, now=now)  # what came first is finished first
+        if _settle(session, one, each, kept, again, now=now):
+            settled.append(one)
+    _wait_again(session, again, now=now)
+    return {one.call.id: one.prospect.state for one in settled}
+
+
+def _as_withdrawn(call: Call, ending: Ending) -> Ending:
+    """A call that we had ended while it waited for a line was nobody's wish: its person is called again.
+
+    If it rang nobody, it is as if no line had been free. It may have begun to ring just before we ended it.
+    """
+    if call.hang_up_at is None or ending.outcome is not OutcomeClass.CANCELLED:
+        return ending
+    if call.blocked and ending.started_at is None:
+        return replace(ending, outcome=OutcomeClass.CAPACITY, rang=False)
+    return replace(ending, outcome=OutcomeClass.NO_ANSWER)
+
+
+def _settle(
+    session: Session, locked: Locked, ended: Ended, kept: dict[UUID, Outcome], again: _Again, *, now: datetime
+) -> bool:
+    """True where the call is settled now or was before."""
+    prospect, call, definition = locked.prospect, locked.call, locked.campaign.definition
+    before = kept[call.id].outcome if call.id in kept else None
+    outcome = kept.get(call.id)
+    ending = ended.ending
     if ending is not None:
-        outcome = _keep(session, call, outcome, ending, learned=learned, now=now)
+        ending = _as_withdrawn(call, ending)
+        if ending.reason is not None and ending.outcome is not OutcomeClass.CAPACITY:
+            call.blocked = False  # it got its line, and we did not hear of it
+        outcome = _keep(session, call, outcome, ending, learned=ended.learned, now=now)
     elif outcome is None:
         unheard = Ending(reason=None, outcome=OutcomeClass.UNKNOWN, rang=True)
-        outcome = _keep(session, call, None, unheard, learned=learned, now=now)
+        outcome = _keep(session, call, None, unheard, learned=ended.learned, now=now)
+    kept[call.id] = outcome
     if call.settled_at is not None:
         _revise(session, locked, before, outcome.outcome, now=now)
-        return prospect.state
+        return True
     found = outcome.outcome
     never_rang = ending is not None and not ending.rang
-    if not (outcome.complete or found in SETTLED_BY_THE_END or never_rang or give_up):
-        return None
-    _settle(session, locked, found, now=now)
-    return prospect.state
-
-
-def _settle(session: Session, locked: Locked, outcome: OutcomeClass, *, now: datetime) -> None:
-    prospect, call, definition = locked.prospect, locked.call, locked.campaign.definition
+    if not (outcome.complete or found in SETTLED_BY_THE_END or never_rang or ended.give_up):
+        return False
     call.settled_at = now
     call.check_at = None
-    count(session, call.campaign_id, f"outcome:{outcome}", prospect.id, 1)
-    if _counts(outcome, definition):
+    count(session, call.campaign_id, f"outcome:{found}", prospect.id, 1)
+    if _counts(found, definition):
         prospect.attempts += 1
     if prospect.state in FINAL:
-        return
-    match _follows(locked, outcome, now=now):
+        return True
+    match _follows(locked, found, now=now):
         case Done(state, reason):
             set_state(prospect, state, now=now, why=reason)
         case Again(not_before):
             prospect.not_before = not_before
-            session.flush()
-            match when_due(gather(session, [prospect.id])[prospect.id], now):
-                case Refused() as refusal:
-                    set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
-                case due_at:
-                    set_state(prospect, ProspectState.WAITING, now=now, due_at=due_at, why=f"again after {outcome}")
+            again[prospect.id] = (prospect, found)
+    return True
+
+
+def _wait_again(session: Session, again: _Again, *, now: datetime) -> None:
+    """Give everybody in `again` a due time by the rules, or the state that the rules put in its place."""
+    if not again:
+        return
+    session.flush()
+    facts = gather(session, list(again))
+    for prospect, outcome in again.values():
+        match when_due(facts[prospect.id], now):
+            case Refused() as refusal:
+                set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
+            case due_at:
+                set_state(prospect, ProspectState.WAITING, now=now, due_at=due_at, why=f"again after {outcome}")
+    again.clear()
 
 
 def _follows(locked: Locked, outcome: OutcomeClass, *, now: datetime) -> Again | Done:
@@ -91,7 +139,8 @@ def _follows(locked: Locked, outcome: OutcomeClass, *, now: datetime) -> Again |
         attempts=locked.prospect.attempts,
         calls=locked.prospect.calls,
         plan=locked.campaign.definition.retry,
-        ended_at=locked.call.ended_at or now,
+        # The provider's clock may be wrong: a call ended after its intent, and not in the future.
+        ended_at=max(locked.call.intent_at or now, min(locked.call.ended_at or now, now)),
         capacity_wait=locked.timing.capacity_wait,
     )
 
@@ -105,9 +154,14 @@ def _revise(
     prospect, call, definition = locked.prospect, locked.call, locked.campaign.definition
     count(session, call.campaign_id, f"outcome:{before}", prospect.id, -1)
     count(session, call.campaign_id, f"outcome:{found}", prospect.id, 1)
-    prospect.attempts += _counts(found, definition) - _counts(before, definition)
-    if prospect.state is not ProspectState.WAITING:
-        return
+    if call.forgiven and found not in TECHNICAL:
+        call.forgiven = False
+        prospect.calls += 1
+        prospect.attempts += _counts(found, definition)
+    elif not call.forgiven:
+        prospect.attempts += _counts(found, definition) - _counts(before, definition)
+    if prospect.state not in {ProspectState.WAITING, ProspectState.HELD}:
+        return  # final; or in the next call already, whose intent or whose end finds this outcome among the facts
     match _follows(locked, found, now=now):
         case Done(state, reason):
             set_state(prospect, state, now=now, why=reason)
@@ -152,12 +206,14 @@ def _keep(
     for name, value in facts.items():
         if value is not None and (ending.complete or getattr(outcome, name) in (None, {})):
             setattr(outcome, name, value)
-    if ending.complete or outcome.outcome == OutcomeClass.UNKNOWN:
+    # A report without a reason adds what it has: what the reason heard before meant stands.
+    if (ending.complete and ending.reason is not None) or outcome.outcome == OutcomeClass.UNKNOWN:
         outcome.outcome = ending.outcome
     outcome.complete = outcome.complete or ending.complete
     outcome.learned = learned
     outcome.changed_at = now
     call.ended_reason = call.ended_reason or ending.reason
-    call.started_at = call.started_at or ending.started_at
-    call.ended_at = call.ended_at or ending.ended_at or now
+    # What is written in an ending is exact; when we heard of something is only the nearest that we have until then.
+    call.started_at = ending.started_at or call.started_at
+    call.ended_at = ending.ended_at or call.ended_at or now
     return outcome

@@ -57,7 +57,11 @@ class Evidence(StrEnum):
     CONFLICT = "conflict"
     """Another provider id than the stored one speaks for this call."""
     NO_TRACE = "no_trace"
-    """The quiet period passed and complete listings do not show the call."""
+    """The quiet period passed, and the provider was asked several times and does not know the call."""
+    DECIDED_NOT_PLACED = "decided_not_placed"
+    """A person looked at a call in review and says that it never was placed."""
+    DECIDED_OVER = "decided_over"
+    """A person looked at a call in review and says that it was placed and is over."""
 
 
 HOLDS_PERSON = frozenset(
@@ -89,7 +93,7 @@ class Effect(StrEnum):
     MOVE = "move"
     IGNORE = "ignore"
     INCIDENT = "incident"
-    """The call cannot re-open, but somebody was or may have been rung against our ledger: record it and say so."""
+    """Somebody was or may have been rung against our ledger: record it and say so. A final state stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,16 @@ class Verdict:
     why: str = ""
 
 
-def judge(state: CallState, evidence: Evidence) -> Verdict:
-    """What `evidence` means for a call in `state`. Every pair has an answer."""
-    return _TABLE[state][evidence]
+def judge(state: CallState, evidence: Evidence, *, disputed: bool = False) -> Verdict:
+    """What `evidence` means for a call in `state`. Every pair has an answer.
+
+    `disputed` says that the call has an incident: a word about one of two calls says nothing about the other.
+    """
+    verdict = _TABLE[state][evidence]
+    decided = evidence is Evidence.DECIDED_OVER  # the other decision cannot be right: the provider has such a call
+    if disputed and not decided and state is CallState.REVIEW and verdict.effect is Effect.MOVE:
+        return Verdict(state, Effect.IGNORE, "two provider calls claim this call: a person decides")
+    return verdict
 
 
 _AHEAD = {
@@ -116,20 +127,27 @@ _AHEAD = {
 """The provider's words in the order of a call's life."""
 _ORDER = list(_AHEAD.values())
 
+HEARD = frozenset({*_AHEAD, Evidence.CONFLICT})
+"""What only the provider can have said: a sign of life. The rest is what we did, or did not hear."""
+
 
 def _move(state: CallState, why: str = "") -> Verdict:
     return Verdict(state, Effect.MOVE, why)
+
+
+def _disputed() -> Verdict:
+    return Verdict(CallState.REVIEW, Effect.INCIDENT, "two provider calls claim this call: somebody may be rung twice")
 
 
 def _before_the_provider_spoke(state: CallState) -> dict[Evidence, Verdict]:
     """`claimed`, `placing`, `unknown` and `review`: any word of the provider is taken, however late or early."""
     row = {evidence: _move(target) for evidence, target in _AHEAD.items()}
     row[Evidence.WITHDRAWN] = _move(CallState.NOT_PLACED)
-    row[Evidence.CONFLICT] = _move(CallState.REVIEW, "two provider ids claim this call")
+    row[Evidence.CONFLICT] = _disputed()
     row[Evidence.INTENT] = Verdict(state, Effect.IGNORE, "an intent is committed once")
     row[Evidence.UNCLEAR] = Verdict(state, Effect.IGNORE, "already unclear")
-    row[Evidence.NO_TRACE] = Verdict(state, Effect.IGNORE, "only an unknown call is looked for")
-    return row
+    row[Evidence.NO_TRACE] = Verdict(state, Effect.IGNORE, "only a call that was or may have been placed is looked for")
+    return row | _undecided(state)
 
 
 def _after_the_provider_spoke(state: CallState) -> dict[Evidence, Verdict]:
@@ -140,9 +158,16 @@ def _after_the_provider_spoke(state: CallState) -> dict[Evidence, Verdict]:
         for evidence, target in _AHEAD.items()
     }
     known = Verdict(state, Effect.IGNORE, "the provider already reported this call")
-    row.update(dict.fromkeys((Evidence.INTENT, Evidence.WITHDRAWN, Evidence.UNCLEAR, Evidence.NO_TRACE), known))
-    row[Evidence.CONFLICT] = _move(CallState.REVIEW, "two provider ids claim this call")
-    return row
+    row.update(dict.fromkeys((Evidence.INTENT, Evidence.WITHDRAWN, Evidence.UNCLEAR), known))
+    row[Evidence.NO_TRACE] = _move(CallState.REVIEW, "it was reported, but the provider does not list it")
+    row[Evidence.CONFLICT] = _disputed()
+    return row | _undecided(state)
+
+
+def _undecided(state: CallState) -> dict[Evidence, Verdict]:
+    """A person decides what nobody else can tell any more, and nothing before that."""
+    undecided = Verdict(state, Effect.IGNORE, "only a call in review is decided")
+    return dict.fromkeys((Evidence.DECIDED_NOT_PLACED, Evidence.DECIDED_OVER), undecided)
 
 
 def _closed(state: CallState, odd: frozenset[Evidence], why: str) -> dict[Evidence, Verdict]:
@@ -177,5 +202,8 @@ _TABLE: dict[CallState, dict[Evidence, Verdict]] = {
         "the provider reports a call that was taken for not placed: the person may have been rung twice",
     ),
     CallState.REVIEW: _before_the_provider_spoke(CallState.REVIEW)
-    | {Evidence.CONFLICT: Verdict(CallState.REVIEW, Effect.IGNORE, "a person already looks at it")},
+    | {
+        Evidence.DECIDED_NOT_PLACED: _move(CallState.NOT_PLACED),
+        Evidence.DECIDED_OVER: _move(CallState.ENDED),
+    },
 }

@@ -19,6 +19,10 @@ class CampaignState(StrEnum):
     CANCELLED = "cancelled"
 
 
+PAUSED_ITSELF = "paused itself: "
+"""How the reason begins where no person paused the campaign."""
+
+
 class Command(StrEnum):
     """What a person may ask of a campaign."""
 

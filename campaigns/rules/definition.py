@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
-from urllib.parse import urlsplit
 
-from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
-    Strict,
     ValidationError,
     model_validator,
 )
 
-from campaigns.errors import InvalidDefinition, InvalidInput
+from campaigns.errors import InvalidDefinition
+from campaigns.rules.fields import (
+    Duration,
+    EnvironmentName,
+    HostName,
+    Instant,
+    Number,
+    Region,
+    TransientAssistant,
+    TransientSquad,
+    WebAddress,
+    Whole,
+    Window,
+    is_loopback,
+)
 from campaigns.rules.outcome import OutcomeClass
-from campaigns.rules.windows import CallingWindow
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_LONGEST_DURATION = timedelta(days=366)  # nobody plans further ahead, and sums of it stay within the calendar
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """What an account or a campaign may be called: it stands in addresses and in commands."""
@@ -37,88 +43,10 @@ RESERVED_VARIABLES = frozenset(
 """Names that the provider fills in itself; a variable of that name would be lost or would break a prompt."""
 
 
-def _duration(value: Any) -> Any:
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([smhd])\s*", value)
-        if match is None:
-            raise ValueError('a duration is a number and a unit, such as "90s", "15m", "2h" or "1d"')
-        duration = timedelta(**{_UNITS[match[2]]: float(match[1])})
-        if duration > _LONGEST_DURATION:
-            raise ValueError(f"a duration of more than {_LONGEST_DURATION.days} days is surely a mistake")
-        return duration
-    raise ValueError('a duration is written in quotes with its unit, such as "15m"')
-
-
-def _spell_duration(value: timedelta) -> str:
-    # Exactly, whatever its size: it is read back from the database.
-    return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
-
-
-def _window(value: Any) -> Any:
-    if isinstance(value, CallingWindow):
-        return value
-    hours = value.values() if isinstance(value, dict) else [value]
-    if not all(isinstance(part, str) or _is_list_of_text(part) for part in hours) or isinstance(value, list):
-        raise ValueError('write days and hours in quotes, such as "Mon-Fri 09:00-12:00, 13:00-20:00; Sat 10:00-16:00"')
-    try:
-        return CallingWindow.parse(value)
-    except InvalidInput as problem:
-        raise ValueError(str(problem)) from problem
-
-
-def _is_list_of_text(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(part, str) for part in value)
-
-
-def _moment(value: Any) -> Any:
-    if isinstance(value, str | datetime):
-        return value
-    raise ValueError("give a date and a time with its offset, such as 2026-03-02T09:00:00-05:00")
-
-
-def _aware(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise ValueError("give the offset too, such as 2026-03-02T09:00:00-05:00 or ...Z")
-    return value
-
-
 def _slug(name: str) -> str:
     if not NAME.fullmatch(name):
         raise ValueError("use up to 63 of a-z, 0-9, - and _, starting with a letter or digit")
     return name
-
-
-def _environment_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
-        raise ValueError("give the NAME of an environment variable such as VAPI_API_KEY, never the secret itself")
-    return name
-
-
-def _region(code: str) -> str:
-    if code not in SUPPORTED_REGIONS:
-        hint = "; the United Kingdom is GB" if code.upper() == "UK" else ""
-        raise ValueError(f"{code!r} is not a country code of two capital letters such as US or DE{hint}")
-    return code
-
-
-def _web_address(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment or re.search(r"\s", url):
-        raise ValueError("give a web address such as https://calls.example.com, without ? or #")
-    if parts.scheme == "http" and not _is_loopback(url):
-        raise ValueError("use https: over http the key and what people said would travel in the open")
-    if "@" in parts.netloc:
-        raise ValueError("give the web address without a user and password: a secret belongs in the environment")
-    return url.rstrip("/")
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 def _in_order(values: frozenset[OutcomeClass]) -> list[str]:
@@ -126,15 +54,7 @@ def _in_order(values: frozenset[OutcomeClass]) -> list[str]:
     return sorted(str(value) for value in values)
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_spell_duration)]
-Window = Annotated[CallingWindow, BeforeValidator(_window), PlainSerializer(lambda window: window.describe())]
-Instant = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_aware)]
-Whole = Annotated[int, Strict()]
-Number = Annotated[float, Strict()]
-Region = Annotated[str, AfterValidator(_region)]
 Slug = Annotated[str, AfterValidator(_slug)]
-EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
-WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
 class _Section(BaseModel):
@@ -146,6 +66,7 @@ class HmacCheck(_Section):
 
     type: Literal["hmac"]
     secret_env: tuple[EnvironmentName, ...] = Field(min_length=1, max_length=2)
+    secret_is_base64: bool = False
     algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
     signature_header: str = "x-signature"
     timestamp_header: str | None = "x-timestamp"
@@ -176,6 +97,13 @@ class SharedSecretCheck(_Section):
 WebhookCheck = Annotated[HmacCheck | BearerCheck | SharedSecretCheck, Field(discriminator="type")]
 
 
+class CallerNumber(_Section):
+    """What one caller number may do, where that differs from the account's other numbers."""
+
+    id: str = Field(min_length=1)
+    concurrency: Whole = Field(ge=1, le=10_000)
+
+
 class AccountDefinition(_Section):
     """One Vapi organisation."""
 
@@ -185,9 +113,21 @@ class AccountDefinition(_Section):
     concurrency: Whole = Field(default=10, ge=1, le=10_000)  # Vapi grants ten lines unless more are bought
     reserve: Whole = Field(default=0, ge=0)
     calls_per_second: Number = Field(default=1.0, gt=0, le=1000)  # Vapi publishes no figure; one a second is safe
+    number_concurrency: Whole | None = Field(default=None, ge=1, le=10_000)
+    """The most calls at once from one caller number, over all campaigns; None: as many as there are lines."""
+    numbers: tuple[CallerNumber, ...] = ()
+    """The caller numbers for which it is another figure."""
     public_url: WebAddress | None = None
     credential_id: str | None = Field(default=None, min_length=1, max_length=100)
     webhook: tuple[WebhookCheck, ...] = ()
+    control_hosts: tuple[HostName, ...] = ("vapi.ai",)
+    """Where live calls may be ended: these hosts and those below them. The provider names the address of each call,
+    and nothing is posted to any other.
+    """
+    unresolved: Literal["review", "not_placed"] = "review"
+    """What becomes of a call of which no trace is found: a person decides, or it is taken for not placed. The second
+    trusts the provider's listing: that nobody is called twice then holds only as far as the listing is complete.
+    """
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -196,14 +136,23 @@ class AccountDefinition(_Section):
                 f"reserve ({self.reserve}) leaves no line to call with: "
                 f"it must be below concurrency ({self.concurrency})"
             )
-        if self.public_url and not self.webhook:
+        if self.public_url and not self.webhook and not self.loopback:
             raise ValueError("public_url needs at least one [[webhook]] check, or anybody could post results")
+        ids = [number.id for number in self.numbers]
+        twice = next((number for number in ids if ids.count(number) > 1), None)
+        if twice is not None:
+            raise ValueError(f"[[numbers]] names {twice!r} twice: keep one of them")
         return self
+
+    def lines_of(self, number_id: str) -> int | None:
+        """The most calls at once from the caller number of that id at the provider; None for no limit of its own."""
+        own = next((number.concurrency for number in self.numbers if number.id == number_id), None)
+        return own if own is not None else self.number_concurrency
 
     @property
     def loopback(self) -> bool:
         """Whether the provider is a stand-in on this machine: the only kind a rehearsal may talk to."""
-        return _is_loopback(self.base_url)
+        return is_loopback(self.base_url)
 
 
 class Consent(_Section):
@@ -257,13 +206,62 @@ class Mapping_(_Section):  # noqa: N801 - `Mapping` is taken by typing, and the 
     """variable = "Column": the names that the assistant's prompt uses."""
 
 
+class VoicemailBackoff(_Section):
+    """When a voice is listened to, to find out whether it is a machine's."""
+
+    start_at: Duration = timedelta(seconds=5)
+    frequency: Duration = timedelta(seconds=5)
+    max_retries: Whole = Field(default=6, ge=1, le=10)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.frequency < timedelta(seconds=2.5):
+            raise ValueError('frequency must be at least "2.5s": Vapi allows nothing else')
+        return self
+
+
+class Voicemail(_Section):
+    """Whether a machine that answers is recognised, and what is said to it. Overrides the assistant's own settings."""
+
+    provider: Literal["off", "vapi", "google", "openai", "twilio"] | None = None
+    """Who listens; None: as the assistant has it."""
+    type: Literal["audio", "transcript"] | None = None
+    beep_max_await: Duration | None = None
+    backoff: VoicemailBackoff | None = None
+    message: str | None = Field(default=None, min_length=1, max_length=1000)
+    """What is said after the beep; without one, a recognised machine is hung up on."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.provider is None and self.message is None:
+            raise ValueError('say at least who detects it, such as provider = "vapi", or a message')
+        fine = [name for name in ("type", "beep_max_await", "backoff") if getattr(self, name) is not None]
+        if fine and self.provider not in {"vapi", "google", "openai"}:
+            raise ValueError(f'{fine[0]} needs provider = "vapi", "google" or "openai"')
+        if self.beep_max_await is not None and self.beep_max_await > timedelta(seconds=30):
+            raise ValueError('beep_max_await may be up to "30s": Vapi allows nothing else')
+        return self
+
+
+class Breaker(_Section):
+    """When a campaign pauses itself: too many of its latest calls failed by nobody's fault."""
+
+    enabled: bool = True
+    share: Number = Field(default=0.5, gt=0, le=1)  # one call in a hundred fails so on a good day, all on a bad one
+    calls: Whole = Field(default=20, ge=5, le=500)  # fewer, and bad luck would pause; more, and more people are rung
+    within: Duration = timedelta(hours=1)  # what failed longer ago says nothing about now
+
+
 class CampaignDefinition(_Section):
     """One campaign: whom the file does not say, how and when it does."""
 
     name: Slug
     account: Slug
     assistant_id: str | None = Field(default=None, min_length=1)
-    assistant: Mapping[str, Any] | None = None
+    assistant_version: str | None = Field(default=None, min_length=1, max_length=40)
+    assistant: TransientAssistant | None = None
+    squad_id: str | None = Field(default=None, min_length=1)
+    squad: TransientSquad | None = None
     phone_number_ids: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
     starts_at: Instant | None = None
     ends_at: Instant | None = None
@@ -271,17 +269,24 @@ class CampaignDefinition(_Section):
     max_concurrency: Whole | None = Field(default=None, ge=1)
     weight: Whole = Field(default=1, ge=1, le=100)
     max_duration: Duration = timedelta(minutes=10)
+    voicemail: Voicemail | None = None
     default_region: Region | None = None
     consent: Consent | None = None
     retry: RetryPlan = RetryPlan()
+    breaker: Breaker = Breaker()
     mapping: Mapping_ = Mapping_()
     variables: Mapping[str, str] = Field(default_factory=dict)
     """Values that every call carries, unless the row has its own."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.assistant_id is None) == (self.assistant is None):
-            raise ValueError("give either assistant_id (a saved assistant) or [assistant] (one sent with every call)")
+        if sum(each is not None for each in (self.assistant_id, self.assistant, self.squad_id, self.squad)) != 1:
+            raise ValueError(
+                "give exactly one of assistant_id or squad_id (saved at Vapi), [assistant] or [squad] "
+                "(sent with every call)"
+            )
+        if self.assistant_version is not None and self.assistant_id is None:
+            raise ValueError("assistant_version needs assistant_id: only a saved assistant has versions")
         if self.starts_at and self.ends_at and self.starts_at >= self.ends_at:
             raise ValueError("ends_at must be later than starts_at")
         if not timedelta(seconds=10) <= self.max_duration <= timedelta(seconds=43_200):
@@ -290,6 +295,11 @@ class CampaignDefinition(_Section):
         if reserved:
             raise ValueError(f"the variable {min(reserved)!r} is filled in by Vapi: choose another name")
         return self
+
+    @property
+    def with_squad(self) -> bool:
+        """Whether several assistants talk: then what overrides one must be sent as what overrides all."""
+        return self.assistant_id is None and self.assistant is None
 
 
 Definition = TypeVar("Definition", AccountDefinition, CampaignDefinition)
@@ -319,6 +329,7 @@ _FORMS = {
     "frozenset_type": 'write a list in brackets, such as ["one", "two"]',
     "too_short": "give at least one",
     "string_too_short": "must not be empty",
+    "dict_type": "write a section of its own with key = value lines",
     "mapping_type": "write a section of its own with key = value lines",
     "model_type": "write a section of its own with key = value lines",
     "model_attributes_type": "write a section of its own with key = value lines",

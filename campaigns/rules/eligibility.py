@@ -24,6 +24,7 @@ class Reason(StrEnum):
     NOT_STARTED = "campaign_not_started"
     CAMPAIGN_OVER = "campaign_over"
     SUPPRESSED = "suppressed"
+    CONCLUDED = "already_concluded"
     UNKNOWN_ZONE = "unknown_zone"
     NO_RULE = "no_rule"
     NO_CONSENT = "no_consent"
@@ -56,6 +57,8 @@ class Facts:
     calls: int
     max_calls: int
     not_before: datetime | None = None
+    concluded: ProspectState | None = None
+    """The final state that an earlier call brought, if its report came too late to say so at once."""
     person_in_call: bool = False
     """Whether another call than the one being decided holds the person."""
 
@@ -112,6 +115,8 @@ def _account(facts: Facts, now: datetime) -> Refused | None:
 def _campaign(facts: Facts, now: datetime) -> Refused | None:
     if facts.campaign_state is CampaignState.CANCELLED:
         return Refused(Reason.NOT_RUNNING, "the campaign was cancelled", ProspectState.CANCELLED)
+    if facts.campaign_state is CampaignState.COMPLETED:
+        return Refused(Reason.CAMPAIGN_OVER, "the campaign is completed", ProspectState.EXPIRED)
     if facts.ends_at is not None and now >= facts.ends_at:
         return Refused(Reason.CAMPAIGN_OVER, "the campaign has ended", ProspectState.EXPIRED)
     if facts.starts_at is not None and now < facts.starts_at:
@@ -128,6 +133,12 @@ def _running(facts: Facts, now: datetime) -> Refused | None:
 def _suppression(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 - one signature for every check
     if facts.suppressed:
         return Refused(Reason.SUPPRESSED, "on a do-not-call list", ProspectState.SUPPRESSED)
+    return None
+
+
+def _conclusion(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 - one signature for every check
+    if facts.concluded is not None:
+        return Refused(Reason.CONCLUDED, "the report of an earlier call settled it", facts.concluded)
     return None
 
 
@@ -185,6 +196,7 @@ _CHECKS: tuple[Callable[[Facts, datetime], Refused | None], ...] = (
     _campaign,
     _running,
     _suppression,
+    _conclusion,
     _permission,
     _place,
     _budget,
@@ -216,4 +228,4 @@ def when_due(facts: Facts, now: datetime) -> datetime | Refused:
 
 
 def _as_if_running(state: CampaignState) -> CampaignState:
-    return state if state is CampaignState.CANCELLED else CampaignState.RUNNING
+    return state if state in {CampaignState.CANCELLED, CampaignState.COMPLETED} else CampaignState.RUNNING

@@ -28,6 +28,8 @@ class OutcomeClass(StrEnum):
     UNKNOWN = "unknown"
 
 
+LONGEST_CALL = timedelta(days=7)  # ten times what any provider permits: beyond it a clock is wrong, not a call long
+
 TECHNICAL = frozenset(
     {
         OutcomeClass.TRANSPORT_ERROR,
@@ -50,6 +52,8 @@ class Ending:
     """The class of `reason` alone; `classify` weighs the rest."""
     rang: bool
     """False only where the reason proves that the telephone never rang."""
+    no_line: bool = False
+    """Whether the provider ended it because all its lines were in use."""
     answered: bool | None = None
     """Whether a person spoke: from the turns of the conversation where there are any, else from the reason."""
     started_at: datetime | None = None
@@ -68,7 +72,8 @@ class Ending:
 
     @property
     def duration(self) -> timedelta | None:
-        """From start to end of the conversation, where both are known."""
+        """From start to end of the conversation, where both are known and make sense together."""
         if self.started_at is None or self.ended_at is None:
             return None
-        return max(self.ended_at - self.started_at, timedelta(0))
+        lasted = self.ended_at - self.started_at
+        return lasted if timedelta(0) <= lasted <= LONGEST_CALL else None

@@ -1,4 +1,4 @@
-"""How many calls may start now, whose they are, and at which instant each is sent."""
+"""How many calls may start now, whose they are, from which number, and at which instant each is sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+RISE = timedelta(seconds=5)  # real time for each line won back: about as long as a line that came free stays unnoticed
+BELIEVED = timedelta(minutes=5)  # real time: with all lines in long calls no answer would ever say that there are more
+MISSED = timedelta(milliseconds=500)  # later than this a slot was missed, however slow the rate is
+CROWDED = timedelta(milliseconds=250)  # how late the hints of a busy machine come: no slot is missed for less than that
 HORIZON = timedelta(seconds=2)  # how far ahead slots are given out: two ticks, so that a worker never waits longer
+TOGETHER = timedelta(milliseconds=100)
+"""Calls whose slots lie closer than this are prepared together, which a hundred a second need: a worker that dies then
+leaves all of them in doubt. Up to ten calls a second it is one."""
+MOST_TOGETHER = 10  # calls; more side by side gain nothing on one core
+
+DOUBTS = 3  # requests in a row of which the provider did not say what became: one or two are bad luck
+FIRST_PAUSE = timedelta(seconds=5)  # real time until one more is tried
+LONGEST_PAUSE = timedelta(minutes=1)  # so soon an outage that ended is noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +34,98 @@ class Demand:
     """The most it may use; None for no limit of its own."""
 
 
-def free_lines(*, limit: int, ceiling: int | None, reserve: int, held: int) -> int:
-    """Lines that may be claimed now: the lower of the account's limit and its learned ceiling, less reserve and use."""
-    top = limit if ceiling is None else min(limit, ceiling)
-    return max(0, top - reserve - held)
+def still_granted(granted: int | None, *, said_at: datetime | None, real: datetime) -> int | None:
+    """The lines that the provider said the account has. What it said a while ago is tried: a line more each `RISE`."""
+    if granted is None or said_at is None:
+        return granted
+    return granted + max(0, (real - said_at - BELIEVED) // RISE)
+
+
+def our_lines(*, limit: int, granted: int | None, reserve: int) -> int:
+    """Lines that our calls may use while the provider refuses none: never none at all.
+
+    The account's limit, or what the provider says it has where that is less, without those kept for calls that come in.
+    """
+    return max(1, min(limit, limit if granted is None else granted) - reserve)
+
+
+def free_lines(*, ours: int, ceiling: int | None, held: int) -> int:
+    """Lines that may be claimed now: of `ours`, or of as many as the ceiling leaves, those that are not in use."""
+    return max(0, (ours if ceiling is None else min(ours, ceiling)) - held)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """How many lines our calls may use for now, because the provider refused one more."""
+
+    lines: int
+    rises_at: datetime
+    """Real time at which it is one more, if nothing is refused until then."""
+
+
+def lowered(ceiling: Ceiling | None, *, in_use: int, remaining: int, real: datetime) -> Ceiling:
+    """The ceiling after a refusal: the lines that our calls really use, and those that the provider says are left.
+
+    Never higher than before, and never below one line, or nothing would ever show that there are more again.
+    """
+    lines = max(1, in_use + remaining)
+    return Ceiling(lines if ceiling is None else min(ceiling.lines, lines), real + RISE)
+
+
+def risen(ceiling: Ceiling, *, ours: int, real: datetime) -> Ceiling | None:
+    """The ceiling at `real`, one line higher for each `RISE` since the last refusal; None once it is as high as `ours`.
+
+    Worked out from the time alone, so that one which nobody looked at for a while is as high as if somebody had.
+    """
+    steps = max(0, (real - ceiling.rises_at) // RISE + 1)
+    lines = ceiling.lines + steps
+    return None if lines >= ours else Ceiling(lines, ceiling.rises_at + steps * RISE)
+
+
+def pause_after(doubts: int) -> timedelta | None:
+    """How long to send nothing after so many requests in a row that came to nothing; None for not at all.
+
+    Each of them may hold its person until somebody decides: while a provider is away, only one is tried now and then.
+    """
+    if doubts < DOUBTS:
+        return None
+    return min(FIRST_PAUSE * (1 << min(doubts - DOUBTS, 10)), LONGEST_PAUSE)
+
+
+def lateness(rate: float) -> timedelta:
+    """How long after its slot a worker may still take up a call, at `rate` calls per second.
+
+    Less than the gap between two slots, where that can be met: late by less than a gap, calls that were held up
+    together bring one more into a second at most.
+    """
+    return min(MISSED, max(timedelta(seconds=0.9 / rate), CROWDED))
+
+
+def choose_number(
+    numbers: Sequence[UUID],
+    *,
+    held: Mapping[UUID, int],
+    most: Mapping[UUID, int | None],
+    last: UUID | None,
+    turn: int,
+) -> UUID | None:
+    """The number to call from; None where each of them makes as many calls at once as it may.
+
+    Another than the `last` one the person was called from, if any has room; of those the one with the fewest calls;
+    and of several the next after that which the `turn` points at.
+    """
+    order = [numbers[(turn + step) % len(numbers)] for step in range(len(numbers))]
+    return min(
+        (number for number in order if (room := most.get(number)) is None or held.get(number, 0) < room),
+        key=lambda number: (number == last, held.get(number, 0)),
+        default=None,
+    )
+
+
+def room_on(numbers: Sequence[UUID], *, held: Mapping[UUID, int], most: Mapping[UUID, int | None]) -> int | None:
+    """How many more calls these numbers may make at once; None where one of them has no limit of its own."""
+    left = [None if (top := most.get(number)) is None else max(0, top - held.get(number, 0)) for number in numbers]
+    return None if None in left else sum(each for each in left if each is not None)
 
 
 def slots_within(*, next_slot: datetime, now: datetime, rate: float, horizon: timedelta = HORIZON) -> int:
@@ -61,3 +161,14 @@ def share(free: int, demands: Sequence[Demand]) -> Mapping[UUID, int]:
         )
         given[poorest.campaign_id] += 1
     return given
+
+
+def together(slots: Sequence[datetime]) -> list[range]:
+    """The positions of ascending `slots` in lots that are prepared together: each within `TOGETHER` of its first."""
+    lots: list[range] = []
+    for place, slot in enumerate(slots):
+        if lots and slot - slots[lots[-1].start] < TOGETHER and len(lots[-1]) < MOST_TOGETHER:
+            lots[-1] = range(lots[-1].start, place + 1)
+        else:
+            lots.append(range(place, place + 1))
+    return lots

@@ -26,7 +26,7 @@ class Done:
     reason: str
 
 
-_CLOSING = {
+CLOSING = {
     OutcomeClass.COMPLETED: Done(ProspectState.COMPLETED, "reached"),
     OutcomeClass.OPTED_OUT: Done(ProspectState.SUPPRESSED, "asked not to be called"),
     OutcomeClass.CUSTOMER_SIDE: Done(ProspectState.REFUSED, "the number cannot be called"),
@@ -43,8 +43,8 @@ def after(
     `attempts` and `calls` include the call that just ended. A call that the account's own limits ended never rang:
     it costs no attempt and comes again after `capacity_wait`, unless `max_calls` is used up.
     """
-    if outcome in _CLOSING:
-        return _CLOSING[outcome]
+    if outcome in CLOSING:
+        return CLOSING[outcome]
     if calls >= plan.max_calls:
         return Done(ProspectState.EXHAUSTED, f"{calls} calls made, which is the most this campaign makes")
     if outcome is OutcomeClass.CAPACITY:

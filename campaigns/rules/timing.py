@@ -16,6 +16,7 @@ class Timing:
     quiet: timedelta = timedelta(minutes=15)  # an accepted call is listed within seconds; this is for an outage
     report_grace: timedelta = timedelta(minutes=5)  # three analyses of at most 60 s each, and delivery
     silence: timedelta = timedelta(seconds=90)  # ringing lasts less; so a call that says nothing is asked about
+    blocked: timedelta = timedelta(seconds=15)  # a call that waits for a line may start at any moment
     ask_again: timedelta = timedelta(seconds=60)  # between two questions about the same call
     capacity_wait: timedelta = timedelta(minutes=1)  # the provider's lines free up within a call's length
 

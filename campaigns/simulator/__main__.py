@@ -10,7 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from campaigns.simulator.scenario import SimulatorError, load_scenario
+from campaigns.simulator.mistakes import SimulatorError
+from campaigns.simulator.scenario import load_scenario
 from campaigns.simulator.server import DEFAULT_HOST, DEFAULT_PORT, read_clock, serve
 
 

@@ -78,10 +78,11 @@ def _value(schema: object, asked: Asked, *, path: str, depth: int) -> Any:
         return None
     kind = next((kind for kind in kinds if kind != "null"), "null")
     if kind == "object":
-        properties = schema.get("properties") or {}
+        properties, required = schema.get("properties") or {}, schema.get("required") or ()
         return {
             key: _value(part, asked, path=f"{path}.{key}" if path else key, depth=depth + 1)
             for key, part in properties.items()
+            if key in required or not _is_moot(key, part, asked)
         }
     if kind == "array":
         count = max(int(schema.get("minItems", 1)), 0)
@@ -91,6 +92,13 @@ def _value(schema: object, asked: Asked, *, path: str, depth: int) -> Any:
     if kind in {"integer", "number"}:
         return _number(schema, asked, path, whole=kind == "integer")
     return _text(schema, asked, path) if kind == "string" else None
+
+
+def _is_moot(name: str, schema: object, asked: Asked) -> bool:
+    """Whether a text asks for the callback of somebody who wants none, and could not say so by null."""
+    if not isinstance(schema, Mapping) or asked.mood is Mood.CALLBACK or schema.get("enum"):
+        return False
+    return _kinds(schema) == ["string"] and _CALLBACK.search(name) is not None
 
 
 def _kinds(schema: Mapping[str, Any]) -> list[str]:

@@ -1,12 +1,10 @@
-"""Routes, the bearer key, the rate limits, and the faults of answers."""
+"""Routes, and the faults of answers."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import socket
 import struct
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -16,19 +14,17 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
 from campaigns.simulator import payloads
-from campaigns.simulator.calls import PLAIN_ASSISTANT
-from campaigns.simulator.exchange import Exchange
+from campaigns.simulator.calls import PLAIN_ASSISTANT, Call, squad
+from campaigns.simulator.control import control
+from campaigns.simulator.exchange import Broken, Exchange, spoilt
+from campaigns.simulator.faults import status_of
+from campaigns.simulator.gate import Gate
 from campaigns.simulator.ledger import ledger
 from campaigns.simulator.listing import newest_first, read_filter
-from campaigns.simulator.rates import SlidingSecond
+from campaigns.simulator.mistakes import SimulatorError
 from campaigns.simulator.requests import Refusal, check
-from campaigns.simulator.scenario import SimulatorError
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-WRONG_KEY = (
-    "Invalid Key. Hot tip, you may be using the private key instead of the public key, or vice versa."  # Vapi's words
-)
 
 
 def create_app(exchange: Exchange) -> FastAPI:
@@ -42,7 +38,8 @@ def create_app(exchange: Exchange) -> FastAPI:
         await exchange.delivery.close()
 
     app = FastAPI(title="A stand-in for Vapi", openapi_url=None, lifespan=lifespan)
-    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(Refusal, doors.refused)
+    app.add_exception_handler(Broken, _broken)
     app.add_exception_handler(HTTPStatus.NOT_FOUND, _unrouted)
     app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, _unrouted)
     routes: list[tuple[str, str, Handler]] = [
@@ -51,10 +48,12 @@ def create_app(exchange: Exchange) -> FastAPI:
         ("GET", "/call/{id}", doors.get_call),
         ("POST", "/call/{id}/control", doors.control_call),
         ("GET", "/assistant/{id}", doors.get_assistant),
+        ("GET", "/squad/{id}", doors.get_squad),
         ("GET", "/phone-number/{id}", doors.get_phone_number),
         ("GET", "/simulator/ledger", doors.get_ledger),
         ("GET", "/simulator/settings", doors.get_settings),
         ("POST", "/simulator/settings", doors.post_settings),
+        ("DELETE", "/simulator/settings", doors.delete_settings),
     ]
     for method, path, handler in routes:
         app.add_api_route(path, handler, methods=[method], response_model=None)
@@ -66,17 +65,15 @@ class _Doors:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._requests = SlidingSecond()
-        self._posts = SlidingSecond()
+        self._gate = Gate(exchange.clock)
         self._since = exchange.clock.now()
 
     async def post_call(self, request: Request) -> Response:
         """Create a call; the answer may be spoilt on purpose."""
         exchange = self._exchange
         try:
-            self._admit(request)
-            _within(self._posts, exchange.scenario.posts_per_second)
-            body = check(await _json(request), exchange.scenario)
+            self._gate.admit_post(request, exchange.scenario)
+            body = check(await _json(request), exchange.scenario, exchange.exists)
             call, fault = exchange.place(body, str(request.base_url).rstrip("/"))
         except Refusal as refusal:
             exchange.refused[refusal.status] += 1
@@ -84,56 +81,51 @@ class _Doors:
         answer = JSONResponse(
             payloads.accepted(call, exchange.scenario, remaining=exchange.free_lines), HTTPStatus.CREATED
         )
-        if fault == "accept_then_500":
-            raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error")
-        if fault == "accept_then_reset":
-            await _reset(request)
-        if fault == "accept_then_hang":
-            await self._hang(request)
+        if call.early is not None:
+            await asyncio.shield(call.early)
+        if fault is not None:
+            await self._spoil(fault, call)
         return answer
 
     async def list_calls(self, request: Request) -> Response:
         """List calls, newest first."""
-        self._admit(request)
+        self._gate.admit(request, self._exchange.scenario)
         wanted = read_filter(request.query_params)
-        found = newest_first(reversed(self._exchange.calls.values()), wanted)
+        found = newest_first(self._exchange.in_order, wanted, self._exchange.shown)
         return JSONResponse([payloads.call_object(call, self._exchange.scenario) for call in found])
 
     async def get_call(self, request: Request) -> Response:
         """One call as it is now."""
-        self._admit(request)
-        call = self._exchange.calls.get(request.path_params["id"])
+        self._gate.admit(request, self._exchange.scenario)
+        call = self._exchange.found(request.path_params["id"])
         if call is None:
             raise _not_found()
         return JSONResponse(payloads.call_object(call, self._exchange.scenario))
 
     async def control_call(self, request: Request) -> Response:
-        """End a live call. As at Vapi, the address is the secret: no key is asked for."""
+        """Steer or end a live call. As at Vapi, the address is the secret: no key is asked for."""
+        self._gate.weather(self._exchange.scenario)
         call = self._exchange.calls.get(request.path_params["id"])
         if call is None:
             raise _not_found()
-        wish = await _json(request)
-        if not isinstance(wish, dict) or wish.get("type") != "end-call":
-            raise Refusal(HTTPStatus.BAD_REQUEST, 'the simulator understands {"type": "end-call"} only')
-        if not self._exchange.hang_up(call):
-            raise _not_found()  # nobody serves the address of a call that is over
+        control(self._exchange, call, await _json(request))
         return JSONResponse({})
 
     async def get_assistant(self, request: Request) -> Response:
         """A saved assistant: any id while the scenario lists none."""
-        self._admit(request)
-        listed, wanted = self._exchange.scenario.assistants, request.path_params["id"]
-        if listed and wanted not in listed:
-            raise _not_found()
-        fields = PLAIN_ASSISTANT | listed.get(wanted, {})
-        return JSONResponse(payloads.assistant(wanted, fields, self._exchange.scenario, self._since))
+        wanted = self._existing("assistants", request)
+        fields = PLAIN_ASSISTANT | self._exchange.scenario.assistants.get(wanted, {})
+        return JSONResponse(payloads.saved(wanted, fields, self._exchange.scenario, self._since))
+
+    async def get_squad(self, request: Request) -> Response:
+        """A saved squad: any id while the scenario lists none."""
+        wanted = self._existing("squads", request)
+        fields = squad(wanted, self._exchange.scenario)
+        return JSONResponse(payloads.saved(wanted, fields, self._exchange.scenario, self._since))
 
     async def get_phone_number(self, request: Request) -> Response:
         """A phone number: any id while the scenario lists none."""
-        self._admit(request)
-        listed, wanted = self._exchange.scenario.phone_numbers, request.path_params["id"]
-        if listed and wanted not in listed:
-            raise _not_found()
+        wanted = self._existing("phone_numbers", request)
         return JSONResponse(payloads.phone_number(wanted, self._exchange.scenario, self._since))
 
     async def get_ledger(self, request: Request) -> Response:
@@ -155,25 +147,41 @@ class _Doors:
             raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
         return JSONResponse(self._exchange.scenario.public())
 
-    async def _hang(self, request: Request) -> None:
-        """Keep the caller waiting; break the connection if the process ends meanwhile."""
+    async def delete_settings(self, _: Request) -> Response:
+        """Go back to the settings that the process started with."""
+        self._exchange.reset()
+        return JSONResponse(self._exchange.scenario.public())
+
+    async def refused(self, _: Request, error: Exception) -> Response:
+        """A Refusal as an answer."""
+        if not isinstance(error, Refusal):
+            raise error
+        tells = error.status == HTTPStatus.TOO_MANY_REQUESTS and self._exchange.scenario.retry_after
+        return JSONResponse(  # the window of a rate is one second
+            error.body(), error.status, headers={"retry-after": "1"} if tells else None
+        )
+
+    async def _spoil(self, fault: str, call: Call) -> None:
+        """Let the fault of an accepted POST happen; when this returns, the plain answer goes out."""
+        status = status_of(fault)
+        if status is not None:
+            raise spoilt(status)
+        if fault == "accept_then_reset":
+            raise Broken
+        wait = self._exchange.slowness(call) if fault == "slow" else self._exchange.scenario.post_faults.hang_seconds
         try:
-            await asyncio.wait_for(self._exchange.closing.wait(), self._exchange.scenario.post_faults.hang_seconds)
+            await asyncio.wait_for(self._exchange.closing.wait(), wait)
         except TimeoutError:
             return
-        await _reset(request)
+        raise Broken  # the process ends
 
-    def _admit(self, request: Request) -> None:
-        """Let a request pass that has the key and keeps to the rate. Raises Refusal."""
-        expected = f"Bearer {self._exchange.scenario.key}".encode()
-        if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):
-            raise Refusal(HTTPStatus.UNAUTHORIZED, WRONG_KEY)
-        _within(self._requests, self._exchange.scenario.requests_per_second)
-
-
-def _within(passed: SlidingSecond, limit: int | None) -> None:
-    if passed.wait_before(limit, time.monotonic()) > 0:
-        raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, "Rate limit exceeded")
+    def _existing(self, kind: str, request: Request) -> str:
+        """The id in the path, if there is such a resource."""
+        self._gate.admit(request, self._exchange.scenario)
+        wanted: str = request.path_params["id"]
+        if not self._exchange.exists(kind, wanted):
+            raise _not_found()
+        return wanted
 
 
 def _not_found() -> Refusal:
@@ -187,25 +195,18 @@ async def _json(request: Request) -> Any:
         raise Refusal(HTTPStatus.BAD_REQUEST, "the request body is not valid JSON") from error
 
 
-async def _reset(request: Request) -> None:
+async def _broken(request: Request, _: Exception) -> Response:
     """Break the connection without a word: the caller sees a reset, not an orderly end."""
     transport: asyncio.Transport = request.scope["state"]["transport"]
-    if transport.is_closing():
-        return  # the caller was faster
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-    while not await request.is_disconnected():
-        await asyncio.sleep(0)
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    if not isinstance(error, Refusal):
-        raise error
-    later = {"retry-after": "1"} if error.status is HTTPStatus.TOO_MANY_REQUESTS else None  # the window is one second
-    return JSONResponse(error.body(), error.status, headers=later)
+    if not transport.is_closing():  # else the caller was faster
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+        while not await request.is_disconnected():
+            await asyncio.sleep(0)
+    return Response()  # reaches nobody
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
-    refusal = Refusal(HTTPStatus(status), f"Cannot {request.method} {request.url.path}")
+    refusal = Refusal(status, f"Cannot {request.method} {request.url.path}")
     return JSONResponse(refusal.body(), refusal.status)

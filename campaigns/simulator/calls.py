@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from campaigns.simulator.fate import Fate
 from campaigns.simulator.scenario import Scenario
 
-Status = Literal["queued", "ringing", "in-progress", "ended"]
+Status = Literal["queued", "ringing", "in-progress", "forwarding", "ended"]
 
 DEFAULT_SERVER_MESSAGES = [
     "conversation-update",
@@ -81,21 +82,30 @@ class Call:
     phone_number: Mapping[str, Any]
     base_url: str
     status: Status = "queued"
+    overlapped: tuple[str, ...] = ()
+    """Calls to the same number that had not ended when this one was accepted."""
     blocked: bool = False
     """Accepted when every line was taken."""
-    on_line: bool = False
-    refused_line: bool = False
-    """Accepted only to be ended for lack of a line."""
+    dialled: Moment | None = None
+    """Since when it has had a line; None when it never got one."""
     ringing: Moment | None = None
     answered: Moment | None = None
     ended: Moment | None = None
     ended_reason: str | None = None
     ended_message: str | None = None
+    destination: Mapping[str, Any] | None = None
+    """To whom it was transferred."""
     processed: bool = False
     """Post-processing is done: analysis, artifact and cost exist."""
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
     last_sent: asyncio.Future[None] | None = field(default=None, repr=False)
     """Done when the previous message about this call has been tried once."""
+    held: Any = field(default=None, repr=False)
+    """A message that the next one must overtake."""
+    late: list[Any] = field(default_factory=list, repr=False)
+    """Messages that wait for the call's report."""
+    early: asyncio.Future[None] | None = field(default=None, repr=False)
+    """Done when the first message has arrived, where the POST's answer must wait for it."""
 
     @property
     def overrides(self) -> Mapping[str, Any]:
@@ -105,7 +115,27 @@ class Call:
     @property
     def server(self) -> Mapping[str, Any] | None:
         """Where messages go, in Vapi's order: the assistant's server, else the phone number's."""
-        return self.assistant.get("server") or self.phone_number.get("server")
+        for holder in (self.assistant, self.phone_number):
+            server: Mapping[str, Any] = holder.get("server") or {}
+            if server.get("url"):
+                return server
+        return None
+
+    @property
+    def reference(self) -> str | None:
+        """What the caller calls it: the customer's external id, else the name, else the metadata."""
+        metadata = self.overrides.get("metadata")
+        said = self.body["customer"].get("externalId") or self.body.get("name")
+        return said or (json.dumps(metadata, sort_keys=True) if metadata else None)
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What may be put into the assistant's texts, innermost last."""
+        values: dict[str, Any] = {}
+        for holder in (self.body, self.body["customer"]):
+            for name in ("assistantOverrides", "squadOverrides"):
+                values |= (holder.get(name) or {}).get("variableValues") or {}
+        return values
 
     @property
     def server_messages(self) -> list[str]:
@@ -136,12 +166,25 @@ def assistant_of(body: Mapping[str, Any], scenario: Scenario) -> dict[str, Any]:
     return effective
 
 
+def squad(squad_id: str, scenario: Scenario) -> Mapping[str, Any]:
+    """A saved squad: one member while the scenario says no more about it."""
+    return {"name": "Rehearsal squad", "members": [{"assistantId": "rehearsal-assistant"}]} | scenario.squads.get(
+        squad_id, {}
+    )
+
+
 def _layers(body: Mapping[str, Any], scenario: Scenario) -> Iterator[Mapping[str, Any]]:
-    if body.get("assistant"):
-        yield body["assistant"]
+    team = body.get("squad") or (squad(body["squadId"], scenario) if body.get("squadId") else None)
+    # Of a squad, the first member begins; the rehearsal ends before it hands over.
+    first = team["members"][0] if team else body
+    if first.get("assistant"):
+        yield first["assistant"]
     else:
         yield PLAIN_ASSISTANT
-        yield scenario.assistants.get(body.get("assistantId") or "", {})
+        yield scenario.assistants.get(first.get("assistantId") or "", {})
+    if team:
+        yield first.get("assistantOverrides") or {}
+        yield team.get("membersOverrides") or {}
     for holder in (body, body["customer"]):
         for name in ("assistantOverrides", "squadOverrides"):
             yield holder.get(name) or {}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from campaigns.simulator.answers import Asked, extract
 from campaigns.simulator.calls import Call
@@ -52,7 +53,18 @@ _NO_VOICEMAIL_MESSAGE = "Hello, we tried to reach you and will try again."
 _PER_MINUTE = {"transport": 0.014, "stt": 0.01, "vapi": 0.05}  # US dollars, about the published list prices
 _PER_CHARACTER = 0.00005
 _PER_TOKEN = {"in": 0.0000025, "out": 0.00001}
-_ANALYSIS_COST = {"summary": 0.0008, "structuredData": 0.0012, "successEvaluation": 0.0006}
+_ANALYSIS_COST = {"summary": 0.0008, "structuredData": 0.0012, "successEvaluation": 0.0006, "structuredOutput": 0.001}
+
+
+_VERDICTS = {
+    "NumericScale": ("9", "3"),
+    "DescriptiveScale": ("Excellent", "Poor"),
+    "Checklist": ("Time confirmed: yes", "Time confirmed: no"),
+    "Matrix": ("Clarity: Excellent, Goal: Excellent", "Clarity: Good, Goal: Poor"),
+    "PercentageScale": ("90%", "30%"),
+    "LikertScale": ("Strongly Agree", "Disagree"),
+}
+"""By rubric: the evaluation of a success and of anything else; the other rubrics say true or false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,7 @@ class Story:
     analysis: dict[str, Any]
     costs: list[dict[str, Any]]
     breakdown: dict[str, Any]
+    structured_outputs: dict[str, Any]
 
     @property
     def cost(self) -> float:
@@ -88,8 +101,9 @@ def tell(call: Call, seed: int) -> Story:
     """The story of an ended call. Told anew each time: cheaper than remembering every word of a long rehearsal."""
     messages = _messages(call)
     analysis = _analysis(call, seed, messages)
-    costs, breakdown = _costs(call, messages, analysis)
-    return Story(messages, analysis, costs, breakdown)
+    outputs = _structured_outputs(call, seed)
+    costs, breakdown = _costs(call, messages, {**analysis, **({"structuredOutput": outputs} if outputs else {})})
+    return Story(messages, analysis, costs, breakdown, outputs)
 
 
 def _lines(call: Call) -> list[tuple[str, str]]:
@@ -138,7 +152,7 @@ def _system_prompt(call: Call) -> str:
 def _filled(text: str, call: Call) -> str:
     """`text` with its plain variables filled in; an unknown one becomes empty, as in Liquid."""
     values: dict[str, Any] = {"name": call.body["customer"].get("name") or "there"}
-    values |= call.overrides.get("variableValues") or {}
+    values |= call.variables
     return re.sub(r"{{\s*([\w.]+)\s*}}", lambda found: str(values.get(found[1], "")), text)
 
 
@@ -152,14 +166,41 @@ def _analysis(call: Call, seed: int, messages: Iterable[Mapping[str, Any]]) -> d
     result: dict[str, Any] = {}
     if (plan.get("summaryPlan") or {}).get("enabled", True):
         result["summary"] = _SUMMARY[call.fate.mood] if human else "The call reached a voicemail box."
+    asked = Asked(seed, call.number, call.nth, call.fate.mood, call.ended.simulated)
     wanted = plan.get("structuredDataPlan")
     saved = not call.body.get("assistant")
     if human and ((wanted is None and saved) or (wanted or {}).get("enabled") is True):
-        asked = Asked(seed, call.number, call.nth, call.fate.mood, call.ended.simulated)
         result["structuredData"] = extract((wanted or {}).get("schema"), asked)
-    if (plan.get("successEvaluationPlan") or {}).get("enabled", True):
-        result["successEvaluation"] = "true" if human and call.fate.mood is Mood.INTERESTED else "false"
+    if human and plan.get("structuredDataMultiPlan"):
+        result["structuredDataMulti"] = [
+            {part["key"]: extract(part["plan"].get("schema"), asked)}
+            for part in plan["structuredDataMultiPlan"]
+            if part["plan"].get("enabled") is True
+        ]
+    evaluation = plan.get("successEvaluationPlan") or {}
+    if evaluation.get("enabled", True):
+        well = human and call.fate.mood is Mood.INTERESTED
+        result["successEvaluation"] = _VERDICTS.get(evaluation.get("rubric", ""), ("true", "false"))[not well]
     return result
+
+
+def _structured_outputs(call: Call, seed: int) -> dict[str, Any]:
+    """What the assistant's artifact plan asks to be extracted: of its own outputs by schema, of saved ones by ours."""
+    plan = call.assistant.get("artifactPlan") or {}
+    if call.ended is None or call.fate.outcome is not Outcome.ANSWERED or not call.talked:
+        return {}
+    asked = Asked(seed, call.number, call.nth, call.fate.mood, call.ended.simulated)
+    outputs = {
+        str(uuid5(NAMESPACE_URL, output["name"])): {
+            "name": output["name"],
+            "result": extract(output.get("schema"), asked),
+        }
+        for output in plan.get("structuredOutputs") or []
+    }
+    return outputs | {
+        output_id: {"name": "Saved output", "result": extract(None, asked)}
+        for output_id in plan.get("structuredOutputIds") or []
+    }
 
 
 def _costs(

@@ -11,16 +11,19 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import h11
 
 from campaigns.simulator.calls import Call
-from campaigns.simulator.chance import dice
+from campaigns.simulator.chance import between, dice
 from campaigns.simulator.clock import epoch_ms, real_now
+from campaigns.simulator.fate import fault_of_letter
+from campaigns.simulator.faults import LetterFault
 from campaigns.simulator.scenario import Scenario
+from campaigns.simulator.sending import Sender
 
 AT_ONCE = 64  # a receiver of one process does not gain from more, and a hanging one must not pile up sockets
 PATIENCE = 20  # seconds: Vapi's default for timeoutSeconds
-KEEP_IDLE = 2  # seconds; shorter than the 5 that common servers keep, so that none is lost on a closing connection
+REPORT = "end-of-call-report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class _Letter:
     secret: str | None
     patience: float
     plan: Mapping[str, Any]
+    doubled: bool
 
     def signed(self) -> dict[str, str]:
         """The headers of one attempt. The timestamp is real time, as a receiver's replay window is."""
@@ -57,25 +61,24 @@ class Delivery:
         self.counts: Counter[str] = Counter()
         self._running: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(AT_ONCE)
-        limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE, keepalive_expiry=KEEP_IDLE)
-        # The transport without its client: no cookies, redirects or proxies, and half the work per message.
-        self._network = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        self._sender = Sender()
 
     def wanted(self, call: Call, kind: str) -> bool:
         """Whether the call has a server that asked for messages of this kind."""
         return call.server is not None and kind in call.server_messages
 
     def send(self, call: Call, message: Mapping[str, Any], scenario: Scenario) -> None:
-        """Put one message on its way and return at once. Lost and doubled ones are drawn here."""
+        """Put one message on its way and return at once, unless a fault that is scripted or drawn here keeps it."""
         server = call.server
         if server is None:
             return
-        content = message["message"]
-        rng = dice(scenario.seed, call.number, call.nth, "webhook", content["type"], content.get("status"))
-        lost, doubled = rng.random() < scenario.webhooks.lost, rng.random() < scenario.webhooks.doubled
         self.counts["messages"] += 1
-        if lost:
-            self.counts["lost"] += 1
+        kind, label = message["message"]["type"], message["message"].get("status") or message["message"]["type"]
+        fault = fault_of_letter(scenario, call.number, call.nth, label)
+        if fault is not LetterFault.NONE and fault is not LetterFault.EARLY:
+            self.counts[fault.value] += 1
+        if fault is LetterFault.LOST:
+            self._release(call)
             return
         letter = _Letter(
             url=server["url"],
@@ -84,17 +87,48 @@ class Delivery:
             secret=scenario.credentials.get(server.get("credentialId") or ""),
             patience=float(server.get("timeoutSeconds") or PATIENCE),
             plan=server.get("backoffPlan") or {},
+            doubled=fault is LetterFault.DOUBLED,
         )
+        if fault is LetterFault.LATE:
+            if kind == REPORT:
+                rng = dice(scenario.seed, call.number, call.nth, "late")
+                self._start(self._deliver_later(letter, between(rng, scenario.webhooks.late_seconds)))
+            else:
+                call.late.append(letter)
+            return
+        if fault is LetterFault.REORDERED and call.held is None and kind != REPORT:
+            call.held = letter
+            return
+        self._queue(call, letter)
+        if fault is LetterFault.EARLY:
+            call.early = call.last_sent
+        self._release(call)
+
+    def finish(self, call: Call) -> None:
+        """Send what was kept back until the call's life is over."""
+        self._release(call)
+        for letter in call.late:
+            self._queue(call, letter)
+        call.late.clear()
+
+    def _release(self, call: Call) -> None:
+        """Send the message that was to be overtaken."""
+        if call.held is not None:
+            self._queue(call, call.held)
+            call.held = None
+
+    def _queue(self, call: Call, letter: _Letter) -> None:
+        """Send a letter once the first attempt of the call's previous one has been made."""
         previous, done = call.last_sent, asyncio.get_running_loop().create_future()
         call.last_sent = done
-        self._start(self._deliver(letter, previous, done, doubled=doubled))
+        self._start(self._deliver(letter, previous, done))
 
     async def close(self) -> None:
         """Stop sending."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        await self._network.aclose()
+        self._sender.close()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -102,7 +136,7 @@ class Delivery:
         task.add_done_callback(self._running.discard)
 
     async def _deliver(
-        self, letter: _Letter, previous: asyncio.Future[None] | None, done: asyncio.Future[None], *, doubled: bool
+        self, letter: _Letter, previous: asyncio.Future[None] | None, done: asyncio.Future[None]
     ) -> None:
         try:
             if previous is not None:
@@ -110,8 +144,14 @@ class Delivery:
             settled = await self._attempt(letter)
         finally:
             done.set_result(None)
-        if doubled:
-            self.counts["doubled"] += 1
+        await self._repeat(letter, settled=settled)
+
+    async def _deliver_later(self, letter: _Letter, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._repeat(letter, settled=await self._attempt(letter))
+
+    async def _repeat(self, letter: _Letter, *, settled: bool) -> None:
+        if letter.doubled:
             await self._attempt(letter)
         for attempt in range(int(letter.plan.get("maxRetries", 0))):
             if settled:
@@ -128,8 +168,8 @@ class Delivery:
             self.counts["attempts"] += 1
             try:
                 async with asyncio.timeout(letter.patience):
-                    status = await self._post(letter)
-            except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # OSError: TimeoutError is one
+                    status = await self._sender.post(letter.url, letter.signed(), letter.body)
+            except (OSError, ValueError, h11.ProtocolError) as error:  # OSError: TimeoutError is one
                 self.counts[f"failed: {type(error).__name__}"] += 1
                 return False
         self.counts[f"answered {status}"] += 1
@@ -140,12 +180,3 @@ class Delivery:
             self.counts["given_up"] += 1
             return True
         return False
-
-    async def _post(self, letter: _Letter) -> int:
-        request = httpx.Request("POST", letter.url, headers=letter.signed(), content=letter.body)
-        response = await self._network.handle_async_request(request)
-        try:
-            await response.aread()
-        finally:
-            await response.aclose()
-        return response.status_code

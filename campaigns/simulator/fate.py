@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from campaigns.simulator.chance import between, dice, pick
+from campaigns.simulator.faults import LetterFault
 from campaigns.simulator.scenario import Mood, Outcome, Scenario
 
 REASONS: dict[Outcome, dict[str, float]] = {
@@ -20,7 +21,7 @@ REASONS: dict[Outcome, dict[str, float]] = {
     Outcome.FAILED: {
         "twilio-failed-to-connect-call": 0.7,
         "twilio-reported-customer-misdialed": 0.15,
-        "sip-outbound-carrier-released-call": 0.15,
+        "call.in-progress.error-sip-outbound-call-failed-to-connect": 0.15,
     },
     Outcome.PIPELINE_ERROR: {
         "call.in-progress.error-providerfault-openai-503-server-overloaded-error": 0.6,
@@ -88,3 +89,28 @@ def draw(scenario: Scenario, number: str, nth: int) -> Fate:
         processing=rolls["processing"],
         stalls_after=round(talk * stall_at, 3) if stalls and talk is not None else None,
     )
+
+
+FIRST_MESSAGE = "queued"
+
+
+def fault_of_letter(scenario: Scenario, number: str, nth: int, label: str) -> LetterFault:
+    """What happens to the message `label` (its status, else its type) about the call number `nth` to `number`.
+
+    A call that has a script meets what the script says and nothing else.
+    """
+    person = scenario.people.get(number)
+    if person is not None and nth < len(person.webhooks):
+        return person.webhooks[nth].get(label, LetterFault.NONE)
+    rng = dice(scenario.seed, number, nth, "webhook", label)
+    rates = scenario.webhooks
+    for fault, share in (
+        (LetterFault.LOST, rates.lost),
+        (LetterFault.DOUBLED, rates.doubled),
+        (LetterFault.REORDERED, rates.reordered),
+        (LetterFault.LATE, rates.late),
+        (LetterFault.EARLY, rates.early if label == FIRST_MESSAGE else 0),
+    ):
+        if rng.random() < share:
+            return fault
+    return LetterFault.NONE

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -69,15 +70,23 @@ def read_filter(query: Mapping[str, str]) -> Filter:
     return Filter({name: query[name] for name in _IDS if name in query}, times, limit)
 
 
-def newest_first(calls: Iterable[Call], wanted: Filter) -> list[Call]:
-    """The calls of a listing. `calls` come newest first, so that a limit ends the search."""
-    return list(islice(_matching(calls, wanted), wanted.limit))
+def newest_first(calls: Sequence[Call], wanted: Filter, shown: Callable[[Call], bool]) -> list[Call]:
+    """The calls of a listing, from all `calls`, oldest first, as far as they are `shown`."""
+    return list(islice(_matching(calls, wanted, shown), wanted.limit))
 
 
-def _matching(calls: Iterable[Call], wanted: Filter) -> Iterator[Call]:
-    earliest = [bound for name, bound in wanted.times.items() if name in {"createdAtGt", "createdAtGe"}]
-    for call in calls:
-        if wanted.matches(call):
-            yield call
-        elif any(call.accepted.simulated < bound for bound in earliest):
-            return  # all others are older still
+def _matching(calls: Sequence[Call], wanted: Filter, shown: Callable[[Call], bool]) -> Iterator[Call]:
+    # Calls stand in the order of their creation, so that a window of it is found without looking at the others.
+    first, last = 0, len(calls)
+    for name, bound in wanted.times.items():
+        if name.startswith("created"):
+            side = bisect_left if name.endswith(("Lt", "Ge")) else bisect_right
+            place = side(calls, bound, key=_created)
+            first, last = (max(first, place), last) if "G" in name else (first, min(last, place))
+    for place in range(last - 1, first - 1, -1):
+        if wanted.matches(calls[place]) and shown(calls[place]):
+            yield calls[place]
+
+
+def _created(call: Call) -> datetime:
+    return call.accepted.simulated

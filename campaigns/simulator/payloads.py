@@ -18,6 +18,7 @@ _ECHOED = [
     "assistantOverrides",
     "squadId",
     "squad",
+    "squadVersion",
     "squadOverrides",
     "phoneNumberId",
     "customer",
@@ -48,6 +49,8 @@ def accepted(call: Call, scenario: Scenario, *, remaining: int) -> dict[str, Any
 def status_update(call: Call, scenario: Scenario) -> dict[str, Any]:
     """The message that a call's status changed."""
     fields: dict[str, Any] = {"status": call.status}
+    if call.status == "forwarding" and call.destination is not None:
+        fields["destination"] = call.destination
     if call.status == "ended":
         fields["endedReason"] = call.ended_reason
         if call.answered is not None:
@@ -57,12 +60,12 @@ def status_update(call: Call, scenario: Scenario) -> dict[str, Any]:
                 "messagesOpenAIFormatted": story.openai_messages,
                 "transcript": "",
             }
-    return _message("status-update", call, scenario, fields, _bare_call(call, scenario))
+    return _message("status-update", call, fields, _bare_call(call, scenario))
 
 
 def hang(call: Call, scenario: Scenario) -> dict[str, Any]:
     """The message that the assistant stalls."""
-    return _message("hang", call, scenario, {}, _bare_call(call, scenario))
+    return _message("hang", call, {}, _bare_call(call, scenario))
 
 
 def end_of_call_report(call: Call, scenario: Scenario) -> dict[str, Any]:
@@ -77,12 +80,12 @@ def end_of_call_report(call: Call, scenario: Scenario) -> dict[str, Any]:
         "artifact": _artifact(call, story),
         **{name: about[name] for name in ("startedAt", "endedAt") if name in about},
     }
-    return _message("end-of-call-report", call, scenario, fields, about)
+    return _message("end-of-call-report", call, fields, about)
 
 
-def assistant(assistant_id: str, fields: Mapping[str, Any], scenario: Scenario, since: datetime) -> dict[str, Any]:
-    """A saved assistant."""
-    return _resource(assistant_id, scenario, since) | dict(fields)
+def saved(resource_id: str, fields: Mapping[str, Any], scenario: Scenario, since: datetime) -> dict[str, Any]:
+    """A saved assistant or squad."""
+    return _resource(resource_id, scenario, since) | dict(fields)
 
 
 def phone_number(number_id: str, scenario: Scenario, since: datetime) -> dict[str, Any]:
@@ -123,6 +126,8 @@ def _bare_call(call: Call, scenario: Scenario) -> dict[str, Any]:
         fields["startedAt"] = iso(call.answered.simulated)
     if call.ended is not None:
         fields |= {"endedAt": iso(call.ended.simulated), "endedReason": call.ended_reason}
+    if call.destination is not None:
+        fields["destination"] = call.destination
     if call.ended_message is not None:
         fields["endedMessage"] = call.ended_message
     return fields
@@ -155,13 +160,16 @@ def _artifact(call: Call, story: Story) -> dict[str, Any]:
         },
         "presignedMonoUrl": f"{stem}-mono.wav?signature=simulated",
         "presignedUrlsExpiresAt": iso(call.updated + timedelta(hours=1)),
-        "variableValues": dict(call.overrides.get("variableValues") or {}),
+        "variableValues": call.variables,
+        **(
+            {"structuredOutputs": story.structured_outputs, "structuredOutputsLastUpdatedAt": iso(call.updated)}
+            if story.structured_outputs
+            else {}
+        ),
     }
 
 
-def _message(
-    kind: str, call: Call, scenario: Scenario, fields: Mapping[str, Any], about: Mapping[str, Any]
-) -> dict[str, Any]:
+def _message(kind: str, call: Call, fields: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "message": {
             "type": kind,
@@ -170,6 +178,6 @@ def _message(
             "call": about,
             "assistant": call.assistant,
             "customer": call.body["customer"],
-            "phoneNumber": phone_number(call.body["phoneNumberId"], scenario, call.accepted.simulated),
+            "phoneNumber": {name: value for name, value in call.phone_number.items() if name != "status"},
         }
     }

@@ -19,7 +19,8 @@ from campaigns.simulator.app import create_app
 from campaigns.simulator.clock import Clock, real_now
 from campaigns.simulator.delivery import Delivery
 from campaigns.simulator.exchange import Exchange
-from campaigns.simulator.scenario import Scenario, SimulatorError
+from campaigns.simulator.mistakes import SimulatorError
+from campaigns.simulator.scenario import Scenario
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8099

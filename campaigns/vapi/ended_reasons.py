@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from campaigns.rules.outcome import OutcomeClass
 
+_NO_LINE: Final = re.compile("concurrency-limit-reached$")
+
 _Verdict = tuple[OutcomeClass, bool | None]
 
 _ANSWERED: Final[dict[str, bool | None]] = {"yes": True, "no": False, "unknown": None}
@@ -27,6 +29,8 @@ class ReasonFacts:
     """False only where the reason proves that no telephone rang."""
     answered: bool | None
     """Whether a person spoke; None where the reason leaves it open. A hint: the turns of a conversation weigh more."""
+    no_line: bool = False
+    """Whether every line of the account was in use."""
 
 
 NOTHING_SAID: Final = ReasonFacts(OutcomeClass.UNKNOWN, rang=True, answered=None)
@@ -38,7 +42,8 @@ def ending_class(reason: str | None) -> ReasonFacts:
         return NOTHING_SAID
     table = _table()
     outcome, answered = table.known.get(reason) or table.guess(reason)
-    return ReasonFacts(outcome, rang=not table.never_rang.search(reason), answered=answered)
+    rang, no_line = not table.never_rang.search(reason), bool(_NO_LINE.search(reason))
+    return ReasonFacts(outcome, rang=rang, answered=answered, no_line=no_line)
 
 
 def published_reasons() -> dict[str, OutcomeClass]:

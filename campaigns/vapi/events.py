@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +16,13 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
+
 from campaigns.errors import MalformedMessage
 from campaigns.rules.call_status import CallStatus
 from campaigns.rules.outcome import Ending
 from campaigns.vapi.endings import Json, instant, is_finished, mapping, read_ending, text
-from campaigns.vapi.redaction import redacted, storable
+from campaigns.vapi.redaction import DEEPEST, is_deeper, redacted, storable
 from campaigns.vapi.replies import refusal
 
 CALL_ID_KEY: Final = "call_id"
@@ -47,6 +50,8 @@ class MessageKind(StrEnum):
     """A question to which we give the answer that we do not serve it: see `reply_to`."""
     OTHER = "other"
     """Told for information. Counted."""
+    UNKNOWN = "unknown"
+    """A type that we have never heard of. Kept, and it changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,8 @@ class Message:
     """Where the live call takes orders, with no further key. A secret; check its host before use."""
     dedupe_key: str
     """Equal for two deliveries of the same message, within an account. At most 200 characters."""
+    outbound: bool
+    """False where the provider says that somebody called us, or that no telephone was in it."""
     body: Mapping[str, Any]
     """What was received: redacted, and storable as jsonb."""
 
@@ -98,6 +105,18 @@ _KINDS: Final[Mapping[str, MessageKind]] = {
     "call.endpointing.request": MessageKind.REQUEST,
     "voice-request": MessageKind.REQUEST,
     "campaign.predial": MessageKind.REQUEST,
+    **dict.fromkeys(
+        (
+            *("assistant.started", "assistant.speechStarted", "speech-update", "user-interrupted", "voice-input"),
+            *("conversation-update", "transcript", "model-output", "language-changed", "language-change-detected"),
+            *("transfer-update", "phone-call-control", "call.delete.failed", "call.artifact.upload"),
+            *("chat.created", "chat.deleted", "session.created", "session.updated", "session.deleted"),
+            *("campaign.started", "campaign.cancelled", "campaign.ended", "campaign.archived", "campaign.unarchived"),
+            *("campaign.job.continued", "contact.dispatched", "contact.completed", "contact.failed"),
+            *("contact.skipped", "contact.predial-failed"),
+        ),
+        MessageKind.OTHER,
+    ),
 }
 
 _STATUSES: Final[Mapping[str, CallStatus]] = {
@@ -110,24 +129,35 @@ _STATUSES: Final[Mapping[str, CallStatus]] = {
 }
 
 
-def read_message(body: bytes, *, message_id: str | None = None) -> Message:
+def read_message(body: bytes, *, message_id: str | None = None, with_ending: bool = True) -> Message:
     """What the webhook's `body` says. `message_id` is the sender's id of the message, where one was proven.
+
+    `with_ending=False` leaves the ending out, for a message that is stored now and read again when it is applied.
 
     Raises MalformedMessage where `body` is not a JSON object, and for nothing else: unknown types, missing parts
     and nulls are read as far as they go.
     """
     received = _parsed(body)
+    return _pushed(received, redacted(received), message_id=message_id, with_ending=with_ending)
+
+
+def read_stored(body: Mapping[str, Any]) -> Message:
+    """What a webhook said of which `body` was stored. Secrets are no longer in it."""
+    return _pushed(body, body, message_id=None, with_ending=True)
+
+
+def _pushed(received: Json, stored: Json, *, message_id: str | None, with_ending: bool) -> Message:
     message = mapping(received, "message") or received
     call = mapping(message, "call") or mapping(received, "call")
     kind_of = text(message.get("type")) or ("tool-calls" if message.get("toolCallList") else "unknown")
-    kind = _KINDS.get(kind_of, MessageKind.OTHER)
+    # A subscription may carry its filter: transcript[transcriptType="final"].
+    kind = _KINDS.get(kind_of.partition("[")[0], MessageKind.UNKNOWN)
     provider_id = (
         _name(mapping(message, "call"), "id") or _name(message, "callId") or _name(mapping(received, "call"), "id")
     )
     call_id = _our_id(message, call)
     status = _pushed_status(kind, message, call)
     occurred_at = instant(message.get("timestamp"))
-    stored = redacted(received)
     return Message(
         type=kind_of[:_LONGEST_NAME],
         kind=kind,
@@ -136,11 +166,14 @@ def read_message(body: bytes, *, message_id: str | None = None) -> Message:
         status=status,
         occurred_at=occurred_at or instant(call.get("updatedAt")),
         ending=(
-            read_ending(message, call, complete=kind is MessageKind.REPORT) if status is CallStatus.ENDED else None
+            read_ending(message, call, complete=kind is MessageKind.REPORT)
+            if with_ending and status is CallStatus.ENDED
+            else None
         ),
         limits=_limits(message) or _limits(call),
         control_url=_control_url(call),
         dedupe_key=_pushed_key(kind, kind_of, provider_id or call_id, status, message, message_id, stored),
+        outbound=_is_outbound(call),
         body=stored,
     )
 
@@ -172,6 +205,7 @@ def read_call(call: Mapping[str, Any], *, now: datetime) -> Message:
         limits=_limits(received),
         control_url=_control_url(received),
         dedupe_key=_asked_key(provider_id or call_id, status, ending, received, stored),
+        outbound=_is_outbound(received),
         body=stored,
     )
 
@@ -183,19 +217,39 @@ def reply_to(message: Message) -> dict[str, Any]:
 
 def _parsed(body: bytes) -> Json:
     try:
-        # A broken character inside a report must not cost the report: it becomes U+FFFD.
-        parsed = json.loads(body.decode("utf-8-sig", "replace"), parse_int=_integer)
+        parsed = _loaded(body)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else "not JSON"
         raise MalformedMessage(f"the webhook's body is {reason}: {len(body)} bytes") from None
     if not isinstance(parsed, dict):
         raise MalformedMessage(f"the webhook's body is a JSON {type(parsed).__name__}, expected an object")
-    received: Json = storable(parsed)
+    if is_deeper(parsed, DEEPEST):
+        raise MalformedMessage(f"the webhook's body is nested too deeply: more than {DEEPEST} levels")
+    # NUL and lone surrogates can only have come as escapes: without any, what was parsed is storable as it is.
+    received: Json = storable(parsed) if b"\\u" in body else parsed
     return received
+
+
+def _loaded(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        # Slower and more tolerant: a broken character inside a report must not cost the report, and becomes U+FFFD.
+        words = body.decode("utf-8-sig", "replace")
+        return json.loads(words, parse_int=_integer, parse_float=_float, parse_constant=_no_number)
 
 
 def _integer(digits: str) -> int | None:
     return int(digits) if len(digits) <= 300 else None  # Python itself refuses beyond 4 300 digits
+
+
+def _float(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _no_number(_: str) -> None:
+    """NaN and Infinity, which JSON does not know and PostgreSQL refuses."""
 
 
 def _our_id(message: Json, call: Json) -> UUID | None:
@@ -243,6 +297,10 @@ def _status(call: Json) -> CallStatus | None:
     """Where a call stands. A word we do not know (`deletion-failed`) does not hide that the call is over."""
     over = text(call.get("endedReason")) or instant(call.get("endedAt"))
     return _STATUSES.get(str(call.get("status"))) or (CallStatus.ENDED if over else None)
+
+
+def _is_outbound(call: Json) -> bool:
+    return call.get("type") not in ("inboundPhoneCall", "webCall", "vapi.websocketCall")
 
 
 def _limits(place: Json) -> Limits | None:

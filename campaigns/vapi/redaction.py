@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from enum import Enum, auto
 from typing import Any, Final
 
 DEEPEST: Final = 64  # levels; real payloads reach 12, and PostgreSQL, json and our own recursion bear far more
@@ -20,9 +21,14 @@ _SECRET_KEY: Final = re.compile(
     r"|(api|access|private|subscription|encryption|openai|gcp)_?key",
     re.IGNORECASE,
 )
+_MOST_KEYS: Final = 4096  # remembered; the provider has some hundreds
+_LONGEST_KEY: Final = 100  # characters; what strangers make up takes no memory
+_NESTING: Final = (dict, list)
 _DROPPED_KEY: Final = re.compile(r"^(presigned.*|controlUrl|listenUrl|systemPrompt)$", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"\s*(https?|wss?)://", re.IGNORECASE)
 _SIGNED_QUERY: Final = re.compile(
-    r"[?&;]((x-amz-|x-goog-)[^=&]*|awsaccesskeyid|googleaccessid|key-pair-id|signature|sig|se|token|expires|policy)=",
+    r"[?&;]((x-amz-|x-goog-)[^=&]*|awsaccesskeyid|googleaccessid|key-pair-id|signature|sig|se|expires|policy"
+    r"|[^=&;]{0,40}(token|secret|password|api_?key)|key|auth|jwt)=",
     re.IGNORECASE,
 )
 _ANSWERS: Final = (
@@ -34,7 +40,8 @@ _UNSPOKEN_ROLES: Final = ("system", "developer")
 
 # Objects of which only these keys are kept: the rest is prompts, keys and configuration that the provider can show.
 _KEPT: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("assistant", "toAssistant", "fromAssistant", "squad", "workflow"), ("id", "name")),
+    **dict.fromkeys(("toAssistant", "fromAssistant", "squad", "workflow"), ("id", "name")),
+    "assistant": ("id", "name", "metadata"),  # which may hold our call id: what is stored is read again
     **dict.fromkeys(
         ("assistantOverrides", "squadOverrides", "workflowOverrides", "membersOverrides"),
         ("metadata", "variableValues"),
@@ -43,6 +50,16 @@ _KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "server": ("url",),
     "model": ("provider", "model"),
 }
+
+
+class _Treatment(Enum):
+    """What becomes of a field that is not simply looked into."""
+
+    KEEP = auto()
+    TRIM = auto()
+    URL = auto()
+    SECRET = auto()
+    DROP = auto()
 
 
 def storable(value: object, depth: int = 0) -> Any:
@@ -68,34 +85,85 @@ def storable(value: object, depth: int = 0) -> Any:
     return storable(str(value))
 
 
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether parsed JSON has objects and lists inside each other to more than so many levels."""
+    row = [value] if isinstance(value, _NESTING) else []
+    while row and levels > 0:
+        levels -= 1
+        row = [
+            inner
+            for outer in row
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if type(inner) in _NESTING  # parsed JSON has no others, and this is half the work
+        ]
+    return bool(row)
+
+
 def redacted(value: Any) -> Any:
     """A copy of a storable payload without keys, tokens, control and signed URLs, and assistants' prompts.
 
     What was said in the call is kept, and so are the assistant's and number's ids and names.
     """
     if isinstance(value, dict):
-        return {key: _field(key, item) for key, item in value.items() if not _DROPPED_KEY.match(key)}
+        copy = {}
+        for key, item in value.items():
+            treatment = _TREATMENTS[key]
+            if treatment is None:
+                if isinstance(item, str):  # most of them: not worth a call each
+                    copy[key] = unsigned(item) if "?" in item else item
+                else:
+                    copy[key] = redacted(item) if isinstance(item, _NESTING) else item
+            elif treatment is not _Treatment.DROP:
+                copy[key] = _field(key, treatment, item)
+        return copy
+    if isinstance(value, str):
+        return unsigned(value) if "?" in value else value
     if isinstance(value, list):
         return [redacted(item) for item in value if not _is_prompt(item)]
-    return unsigned(value) if isinstance(value, str) else value
+    return value
 
 
 def unsigned(url: str) -> str:
     """`url` without its query where that carries a signature; any other text as it is."""
-    if url.startswith(("http://", "https://", "ws://", "wss://")) and _SIGNED_QUERY.search(url):
+    if _ADDRESS.match(url) and _SIGNED_QUERY.search(url):
         return url.split("?", 1)[0]
     return url
 
 
-def _field(key: str, value: Any) -> Any:
-    if key in _KEPT and isinstance(value, dict):
-        return redacted({name: value[name] for name in _KEPT[key] if name in value})
+class _Treatments(dict[str, _Treatment | None]):
+    """What becomes of a field, by its key: remembered, because to search each key anew took half the time."""
+
+    def __missing__(self, key: str) -> _Treatment | None:
+        found = _treatment(key)
+        if len(self) < _MOST_KEYS and len(key) <= _LONGEST_KEY:
+            self[key] = found
+        return found
+
+
+def _treatment(key: str) -> _Treatment | None:
+    if _DROPPED_KEY.match(key):
+        return _Treatment.DROP
+    if key in _KEPT:
+        return _Treatment.TRIM
     if key in _ANSWERS:
+        return _Treatment.KEEP
+    if _SECRET_KEY.search(key):
+        return _Treatment.SECRET
+    return _Treatment.URL if key in ("url", "serverUrl") else None
+
+
+_TREATMENTS = _Treatments()
+
+
+def _field(key: str, treatment: _Treatment, value: Any) -> Any:
+    if treatment is _Treatment.TRIM and isinstance(value, dict):
+        return redacted({name: value[name] for name in _KEPT[key] if name in value})
+    if treatment is _Treatment.KEEP:
         return value
     # Counts and switches (promptTokens: 812) are no secrets, however they are called.
-    if _SECRET_KEY.search(key) and not (value is None or isinstance(value, bool | int | float)):
+    if treatment is _Treatment.SECRET and not (value is None or isinstance(value, bool | int | float)):
         return REDACTED
-    if key in ("url", "serverUrl") and isinstance(value, str):
+    if treatment is _Treatment.URL and isinstance(value, str):
         return re.sub(r"(?<=://)[^/@]*@", "", value).split("?", 1)[0]
     return redacted(value)
 

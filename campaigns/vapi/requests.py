@@ -1,15 +1,21 @@
-"""What we say to Vapi, built from plain values: no network here."""
+"""What we say to Vapi, built from plain values: no network here.
+
+Vapi refuses a request with a property that it does not know, so nothing is sent that it does not publish.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from campaigns.rules.definition import AccountDefinition, CampaignDefinition
+from campaigns.errors import CallRefused
+from campaigns.rules.definition import RESERVED_VARIABLES, AccountDefinition, CampaignDefinition, Voicemail
 from campaigns.vapi.events import CALL_ID_KEY
 
 SERVER_MESSAGES = ("status-update", "end-of-call-report", "hang")
@@ -21,7 +27,17 @@ BACKOFF = {"type": "exponential", "maxRetries": 5, "baseDelaySeconds": 2, "exclu
 SERVER_TIMEOUT_SECONDS = 20  # Vapi's own default; storing takes milliseconds, so a longer wait is an outage
 
 LONGEST_VALUE = 2_000  # characters of one variable: a paragraph; longer text belongs into the prompt
-LONGEST_LABEL = 40  # Vapi refuses longer names and external ids
+LONGEST_KEY = 100  # characters of a variable's name; no prompt names a longer one
+DEEPEST_VALUE = 4  # levels of lists and objects inside a variable; what a prompt can name has two
+LONGEST_LABEL = 40  # characters; Vapi refuses longer names and external ids
+LARGEST_REQUEST = 256 * 1024  # bytes; the largest assistant that a campaign may bring, and a generous row
+
+_EXACT = 2**53  # JavaScript reads larger whole numbers as others
+_MARKS: Final = re.compile(r"\{[{%]|[}%]\}")
+_BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_EXTENSION: Final = re.compile(r"[0-9]{1,10}")
+_NOBODY: Final = frozenset({"n/a", "#n/a"})
+"""What spreadsheets write where there is no name. Others, such as None and Null, are names that people have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,18 @@ class CreateCall:
 
     call_id: UUID
     body: Mapping[str, Any]
+
+    def content(self) -> bytes:
+        """The body as bytes. Raises `CallRefused` for one that is not to be sent: another try would be the same."""
+        extension = self.body["customer"].get("extension")
+        if extension is not None and not _EXTENSION.fullmatch(extension):
+            raise CallRefused("the extension is not one of up to 10 digits: correct the list")
+        encoded = json.dumps(self.body, allow_nan=False).encode()
+        if len(encoded) > LARGEST_REQUEST:
+            raise CallRefused(
+                f"the request has {len(encoded):,} bytes, more than {LARGEST_REQUEST:,}: give the row less text"
+            )
+        return encoded
 
 
 def create_call(
@@ -47,52 +75,119 @@ def create_call(
     """The request that calls one person.
 
     Our call id travels in the call's name, the customer's external id and the overrides' metadata, so that a webhook
-    or a listing can be matched even when we never saw the answer.
+    or a listing can be matched even when we never saw the answer. Where nobody serves webhooks, an assistant's own
+    server stays as it is.
     """
     reference = str(call_id)
-    customer: dict[str, Any] = {"number": number, "externalId": reference}
-    if name:
-        customer["name"] = single_line(name)[:LONGEST_LABEL]
+    customer = {"number": number, "externalId": reference}
+    if spoken := _name(name):
+        customer["name"] = spoken
     if extension:
         customer["extension"] = extension
     overrides: dict[str, Any] = {
-        "variableValues": {
-            key: variable(value) for key, value in {**campaign.variables, **variables}.items() if value is not None
-        },
+        "variableValues": variable_values({**campaign.variables, **variables}),
         "metadata": {CALL_ID_KEY: reference, "campaign": campaign.name},
         "maxDurationSeconds": int(campaign.max_duration / timedelta(seconds=1)),
     }
+    if campaign.voicemail is not None:
+        overrides |= _voicemail(campaign.voicemail)
     if webhook_url is not None:
-        server: dict[str, Any] = {
-            "url": webhook_url,
-            "timeoutSeconds": SERVER_TIMEOUT_SECONDS,
-            "backoffPlan": BACKOFF,
-        }
-        if account.credential_id is not None:
-            server["credentialId"] = account.credential_id
-        overrides["server"] = server
+        overrides["server"] = _server(webhook_url, account.credential_id)
         overrides["serverMessages"] = list(SERVER_MESSAGES)
-    body: dict[str, Any] = {
+    body = {
         "name": reference,
         "phoneNumberId": phone_number_id,
         "customer": customer,
-        "assistantOverrides": overrides,
+        **_speaker(campaign),
+        "squadOverrides" if campaign.with_squad else "assistantOverrides": overrides,
     }
-    if campaign.assistant_id is not None:
-        body["assistantId"] = campaign.assistant_id
-    else:
-        body["assistant"] = dict(campaign.assistant or {})
     return CreateCall(call_id, body)
 
 
-def variable(value: Any) -> Any:
-    """A value that is safe inside a prompt: one line, no template marks, not endless; numbers stay as they are."""
-    if isinstance(value, bool | int | float):
-        return value
-    return single_line(str(value))[:LONGEST_VALUE]
+def variable_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables that may travel: safe inside a prompt, without those that Vapi fills in itself."""
+    cleaned = ((_key(name), variable(value)) for name, value in values.items())
+    return {name: value for name, value in cleaned if name and value is not None and name not in RESERVED_VARIABLES}
+
+
+def variable(value: Any, *, depth: int = DEEPEST_VALUE) -> Any:
+    """A value that is safe inside a prompt: text on one line, without template marks, not endless.
+
+    Numbers stay as they are where both ends read them alike; None where nothing of the value can be said. Lists and
+    objects are kept down to `depth` levels.
+    """
+    match value:
+        case None | bool():
+            return value
+        case int():
+            if abs(value) <= _EXACT:
+                return value
+            return str(value) if value.bit_length() <= 1024 else None
+        case float():
+            return value if math.isfinite(value) else None
+        case str():
+            return single_line(value)[:LONGEST_VALUE]
+        case Mapping():
+            if depth == 0:
+                return None
+            inside = ((_key(str(name)), variable(item, depth=depth - 1)) for name, item in value.items())
+            return {name: item for name, item in inside if name}
+        case list() | tuple():
+            return None if depth == 0 else [variable(item, depth=depth - 1) for item in value]
+        case _:
+            return single_line(str(value))[:LONGEST_VALUE]
 
 
 def single_line(text: str) -> str:
     """`text` on one line, without control characters and without the marks that a template engine would run."""
-    without_marks = re.sub(r"\{[{%]|[}%]\}", " ", text)
-    return re.sub(r"[\s\x00-\x1f\x7f\u2028\u2029]+", " ", without_marks).strip()
+    # A mark becomes a space and never nothing: two halves of another one must not come together.
+    return _BREAKS.sub(" ", _MARKS.sub(" ", _BREAKS.sub(" ", text))).strip()
+
+
+def _key(name: str) -> str:
+    return single_line(name)[:LONGEST_KEY].strip()
+
+
+def _name(name: str | None) -> str | None:
+    """The name that may be spoken; None where the list has a placeholder instead of one."""
+    found = single_line(name or "")[:LONGEST_LABEL].strip()
+    return found if any(letter.isalpha() for letter in found) and found.lower() not in _NOBODY else None
+
+
+def _speaker(campaign: CampaignDefinition) -> dict[str, Any]:
+    """Who talks: one of the four ways in which Vapi takes it."""
+    if campaign.assistant_id is not None:
+        version = {} if campaign.assistant_version is None else {"assistantVersion": campaign.assistant_version}
+        return {"assistantId": campaign.assistant_id, **version}
+    if campaign.assistant is not None:
+        return {"assistant": dict(campaign.assistant)}
+    if campaign.squad_id is not None:
+        return {"squadId": campaign.squad_id}
+    return {"squad": dict(campaign.squad or {})}
+
+
+def _server(url: str, credential_id: str | None) -> dict[str, Any]:
+    credential = {} if credential_id is None else {"credentialId": credential_id}
+    return {"url": url, "timeoutSeconds": SERVER_TIMEOUT_SECONDS, "backoffPlan": dict(BACKOFF), **credential}
+
+
+def _voicemail(wanted: Voicemail) -> dict[str, Any]:
+    overrides: dict[str, Any] = {}
+    if wanted.provider == "off":
+        overrides["voicemailDetection"] = "off"
+    elif wanted.provider is not None:
+        plan: dict[str, Any] = {"provider": wanted.provider}
+        if wanted.type is not None:
+            plan["type"] = wanted.type
+        if wanted.beep_max_await is not None:
+            plan["beepMaxAwaitSeconds"] = wanted.beep_max_await.total_seconds()
+        if wanted.backoff is not None:
+            plan["backoffPlan"] = {
+                "startAtSeconds": wanted.backoff.start_at.total_seconds(),
+                "frequencySeconds": wanted.backoff.frequency.total_seconds(),
+                "maxRetries": wanted.backoff.max_retries,
+            }
+        overrides["voicemailDetection"] = plan
+    if wanted.message is not None:
+        overrides["voicemailMessage"] = wanted.message
+    return overrides

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.chaos.guards import Removal
 from tests.chaos.judging import Findings, judge
-from tests.chaos.running import Case, running
+from tests.chaos.running import Case, gone_past, running
 from tests.chaos.servers import Servers
 from tests.journeys.promises import Broken
 
@@ -53,11 +53,17 @@ def run_case(case: Case, servers: Servers, *, prospects: int, seed: int, keep: b
 
 
 def run_removal(removal: Removal, servers: Servers, *, prospects: int, seed: int) -> tuple[str | None, str]:
-    """What caught the missing guard, None where nothing did; and all else that is to be said about the run."""
+    """What caught the missing guard, None where nothing did; and all else that is to be said about the run.
+
+    A guard that no process went past counts as not caught, whatever was found: what takes it out is out of date.
+    """
     folder = Path(tempfile.mkdtemp(prefix="outbound-case-"))
     case = replace(removal.case, longest=SHOWN)
     findings = examine(case, servers, folder, prospects=prospects, seed=seed)
+    unmet = set(case.guards) - gone_past(folder)
     shutil.rmtree(folder)
+    if unmet:
+        return None, f"no process went past {', '.join(unmet)}: what takes it out is out of date"
     caught = next((each.what for each in findings.broken if removal.sign in each.what), None)
     found = "; ".join(str(each) for each in findings.broken[:5])
     return None if caught is None else f"{case.name}: {caught}", f"{findings.posts} posts; {found or 'nothing found'}"

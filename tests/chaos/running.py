@@ -352,3 +352,9 @@ def witnessed(run: Run) -> tuple[int, int]:
     """How often a process killed or stopped itself, and how many calls were between intent and answer in the killed."""
     lines = [json.loads(line) for line in run.witness.read_text().splitlines()]
     return len(lines), sum(line["open"] for line in lines if line["do"] == "kill")
+
+
+def gone_past(folder: Path) -> set[str]:
+    """The guards, taken out, that some process of the run in that folder would have needed."""
+    told = folder / "witness.guards"
+    return set(told.read_text().split("\n")) if told.exists() else set()

@@ -28,7 +28,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +45,17 @@ GUARDS = frozenset(ORDERS.get("guards", ()))
 
 
 class _Here(threading.local):
-    """What the open transaction of this thread has written, and what became of this thread's requests."""
+    """What the open transaction of this thread has written: whether it claims, and to which calls it does what."""
 
-    claimed = False
-    intents = 0
-    recorded = False
-    open_intents = 0
-    answers = 0
+    def __init__(self) -> None:
+        self.claimed = False
+        self.intents: set[Any] = set()
+        self.changed: set[Any] = set()
 
 
 here = _Here()
+unanswered: set[Any] = set()
+"""Calls whose intent this process has committed and whose answer it has not, whichever of its threads asks."""
 
 
 def _dice() -> random.Random:
@@ -76,7 +77,7 @@ def reach(point: str) -> None:
         if order["do"] == "sleep":
             time.sleep(order["seconds"])
             continue
-        line = {"point": point, "pid": os.getpid(), "do": order["do"], "open": max(here.open_intents, here.intents)}
+        line = {"point": point, "pid": os.getpid(), "do": order["do"], "open": len(unanswered | here.intents)}
         with Path(ORDERS["witness"]).open("a") as witness:
             witness.write(json.dumps(line) + "\n")
         os.kill(os.getpid(), signal.SIGKILL if order["do"] == "kill" else signal.SIGSTOP)
@@ -86,15 +87,13 @@ def reach(point: str) -> None:
 
 
 @event.listens_for(Engine, "after_cursor_execute")
-def _look(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+def _look(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
     if statement.startswith("INSERT INTO calls"):
         here.claimed = True
     elif statement.startswith("UPDATE calls SET"):
-        changes = statement.partition(" WHERE ")[0]
-        if "state=" in changes.replace(" ", "") and "placing" in f"{changes} {parameters}":
-            here.intents += max(cursor.rowcount, 1)
-        else:
-            here.recorded = True
+        for row in parameters if isinstance(parameters, list | tuple) else [parameters]:
+            if "calls_id" in row:  # one call that was locked before; the rest are slots and questions
+                (here.intents if str(row.get("state")) == "placing" else here.changed).add(row["calls_id"])
 
 
 @event.listens_for(Session, "before_commit")
@@ -104,17 +103,16 @@ def _before(session: Session) -> None:
         reach("before_claim")
     if here.intents:
         reach("before_intent")
-    if here.recorded and here.answers:
+    if here.changed & unanswered:
         reach("before_recording")
 
 
 @event.listens_for(Session, "after_commit")
 def _after(_session: Session) -> None:
-    claimed, intents, recorded = here.claimed, here.intents, here.recorded
+    claimed, intents = here.claimed, here.intents
+    unanswered.difference_update(here.changed)
+    unanswered.update(intents)
     _forget()
-    here.open_intents += intents
-    if recorded and here.answers:
-        here.open_intents, here.answers = max(0, here.open_intents - here.answers), 0
     if claimed:
         reach("after_claim")
     if intents:
@@ -127,7 +125,7 @@ def _undone(_session: Session) -> None:
 
 
 def _forget() -> None:
-    here.claimed, here.intents, here.recorded = False, 0, False
+    here.claimed, here.intents, here.changed = False, set(), set()
 
 
 # Requests
@@ -137,13 +135,10 @@ def _watch_requests() -> None:
     plain: Callable[..., httpx.Response] = httpx.HTTPTransport.handle_request
 
     def handle(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-        if request.method == "POST":
+        if request.method == "POST" and request.url.path.endswith("/call"):
             request.extensions = {**request.extensions, "trace": _trace}
-            try:
-                response = plain(self, request)
-                response.read()
-            finally:
-                here.answers += 1
+            response = plain(self, request)
+            response.read()
             reach("after_answer")
             return response
         return plain(self, request)
@@ -197,12 +192,24 @@ def _repeat_hints(times: int) -> None:
 # Guards
 
 
+def _missing(guard: str) -> None:
+    """Witness that this process went past the place where the guard would have been."""
+    if guard not in _told:
+        _told.add(guard)
+        with Path(f"{ORDERS['witness']}.guards").open("a") as witness:
+            witness.write(f"{guard}\n")
+
+
+_told: set[str] = set()
+
+
 def _intent_is_not_committed() -> None:
     """The POST goes out although the intent was lost."""
     plain: Callable[..., None] = DefaultDialect.do_commit
 
     def do_commit(self: DefaultDialect, connection: Any) -> None:
         if here.intents:
+            _missing("intent")
             self.do_rollback(connection)
         else:
             plain(self, connection)
@@ -211,34 +218,32 @@ def _intent_is_not_committed() -> None:
 
 
 def _any_state_is_claimed() -> None:
-    """Whoever prepares a call finds it claimed, whatever became of it meanwhile."""
-    from uuid import UUID
-
+    """Whoever looks at a call to place it finds it claimed, whatever became of it meanwhile."""
     from sqlalchemy import update
 
     from campaigns.models import Call
     from campaigns.pipeline import calling
 
-    plain = calling.prepare
+    def claimed_first(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def looked_at(session: Session, calls: Any, **options: Any) -> Any:
+            going_on = Call.id.in_(list(calls)), Call.state.not_in(["ended", "not_placed", "claimed"])
+            if session.execute(update(Call).where(*going_on).values(state="claimed").returning(Call.id)).all():
+                _missing("state comparison")
+            return plain(session, calls, **options)
 
-    def prepare(session: Session, calls: Any, **moments: Any) -> Any:
-        ids = [calls] if isinstance(calls, UUID) else list(calls)
-        changed = {"state": "claimed", "check_at": moments["real"]}
-        session.execute(
-            update(Call).where(Call.id.in_(ids), Call.state.not_in(["ended", "not_placed"])).values(changed)
-        )
-        here.recorded = False
-        return plain(session, calls, **moments)
+        return looked_at
 
-    calling.prepare = prepare
+    calling.await_slots = claimed_first(calling.await_slots)
+    calling.hold_still = claimed_first(calling.hold_still)
 
 
 def _unclear_is_claimed_again() -> None:
     """A call whose answer never came is offered again."""
-    from campaigns.rules import call_state
     from campaigns.rules.call_state import CallState, Effect, Evidence, Verdict
 
-    call_state._TABLE[CallState.PLACING][Evidence.UNCLEAR] = Verdict(CallState.CLAIMED, Effect.MOVE)
+    _judge_otherwise(
+        "expired placing", {(CallState.PLACING, Evidence.UNCLEAR): Verdict(CallState.CLAIMED, Effect.MOVE)}
+    )
 
 
 def _final_states_are_not_final() -> None:
@@ -246,28 +251,52 @@ def _final_states_are_not_final() -> None:
     from campaigns.rules import call_state
     from campaigns.rules.call_state import CallState, Effect, Verdict
 
-    for evidence, state in call_state._AHEAD.items():
-        call_state._TABLE[CallState.ENDED][evidence] = Verdict(state, Effect.MOVE)
+    again = {(CallState.ENDED, said): Verdict(state, Effect.MOVE) for said, state in call_state._AHEAD.items()}
+    _judge_otherwise("terminal states", again)
+
+
+def _judge_otherwise(guard: str, verdicts: dict[Any, Any]) -> None:
+    """The ledger judges some pairs of state and evidence by these verdicts instead of its own."""
+    from campaigns import ledger
+
+    plain: Callable[..., Any] = ledger.judge
+
+    def judge(state: Any, evidence: Any, **options: Any) -> Any:
+        verdict = verdicts.get((state, evidence))
+        if verdict is None:
+            return plain(state, evidence, **options)
+        _missing(guard)
+        return verdict
+
+    ledger.judge = judge
 
 
 def _no_send_budget() -> None:
     """The clock by which the time since the intent is measured stands still."""
-    time.clock_gettime = lambda _clock: 0.0
+    from workers import calls
+
+    def stands_still() -> timedelta:
+        _missing("send budget")
+        return timedelta(0)
+
+    assert callable(calls._uptime)
+    calls._uptime = stands_still
 
 
-def _strip(lock: str, from_table: str) -> None:
+def _strip(guard: str, lock: str, from_table: str) -> None:
     """Statements about a table lose their lock."""
 
     @event.listens_for(Engine, "before_cursor_execute", retval=True)
     def without(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
         if lock in statement and f"FROM {from_table}" in statement.replace("\n", ""):
             statement = statement.replace(lock, "")
+            _missing(guard)
         return statement, parameters
 
 
 def _no_capacity_lock() -> None:
     """Lines are counted without the account's row: it is neither locked nor written, which would lock it too."""
-    _strip(" FOR NO KEY UPDATE", "pace")
+    _strip("capacity lock", " FOR NO KEY UPDATE", "pace")
 
     @event.listens_for(Engine, "before_cursor_execute", retval=True)
     def without(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
@@ -276,7 +305,7 @@ def _no_capacity_lock() -> None:
 
 def _no_share_locks() -> None:
     for table in ("accounts", "campaigns", "people"):
-        _strip(" FOR SHARE", table)
+        _strip("share locks", " FOR SHARE", table)
 
 
 OFF: dict[str, Callable[[], None]] = {

@@ -36,7 +36,9 @@ def test_the_nouns_and_verbs_are_all_there() -> None:
         *("up", "demo", "simulator", "status", "freeze", "unfreeze", "db upgrade"),
         *("accounts apply", "accounts list", "accounts show"),
         *(f"campaign {verb}" for verb in ("apply", "start", "pause", "resume", "cancel", "list", "show")),
+        *("campaign preflight", "calls list", "calls review", "calls hang-up", "calls reconcile"),
         *("prospects import", "prospects list", "prospects trace", "outcomes export"),
+        *(f"events {verb}" for verb in ("list", "retry", "dismiss", "counts")),
     }
 
 
@@ -66,7 +68,7 @@ def test_every_command_that_a_message_recommends_exists() -> None:
     recommended = {
         (path.name, words)
         for path in Path(outbound.__file__).parents[1].rglob("*.py")
-        for words in re.findall(r"`outbound ([a-z ]+[a-z])", path.read_text(encoding="utf-8"))
+        for words in re.findall(r"`outbound ([a-z][a-z-]*(?: [a-z][a-z-]*)*)", path.read_text(encoding="utf-8"))
     }
     assert len(recommended) > 5
     known = {path for path, _ in walk(ROOT) if path}
@@ -84,7 +86,7 @@ def test_what_results_in_data_can_be_had_as_json() -> None:
 
 
 def test_a_group_alone_shows_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("accounts", "campaign", "prospects", "outcomes", "db"):
+    for name in ("accounts", "campaign", "prospects", "calls", "outcomes", "db"):
         with pytest.raises((SystemExit, typer.Exit)):
             ROOT.main(args=[name, "--help"], prog_name="outbound")
         shown = capsys.readouterr().out

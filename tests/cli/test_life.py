@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable
 
-from tests.cli.conftest import ACCOUNT, CAMPAIGN, Outbound, Ran
+from tests.cli.conftest import ACCOUNT, CAMPAIGN, Outbound, Ran, execute
 
 PEOPLE = """phone,first_name,plan
 +12125550101,Ana,Basic
@@ -29,6 +29,18 @@ def prepared(outbound: Outbound) -> None:
     assert (applied.code, applied.out) == (0, "account main created\n")
     assert applied.err.startswith("no public_url")
     assert outbound("campaign", "apply", "spring.toml", "--json").json()["created"] is True
+
+
+def test_applying_the_same_file_again_finishes_a_rescheduling_that_was_interrupted(
+    outbound: Outbound, database: str
+) -> None:
+    prepared(outbound)
+    outbound("prospects", "import", "people.csv", "--campaign", "spring")
+    execute(database, "UPDATE prospects SET due_at = '2099-01-01'")
+    assert outbound("campaign", "apply", "spring.toml", "--json").json()["changed"] == []
+    people = outbound("prospects", "list", "--campaign", "spring", "--json").json()
+    assert len(people) == 2
+    assert "2099" not in str(people)
 
 
 def test_a_campaign_from_files_to_its_end(outbound: Outbound) -> None:
@@ -128,7 +140,7 @@ def test_a_freeze_stops_every_account_and_status_says_so(outbound: Outbound) -> 
     )
     assert again.json() == {"frozen": True, "accounts": [], "in_flight": []}
     assert (status.code, status.err) == (1, "")
-    assert [each["what"] for each in json.loads(status.out)] == ["account main is frozen"]
+    assert [each["what"] for each in json.loads(status.out)] == ["account main is frozen: wrong list"]
     assert listed.json()["state"] == "frozen: wrong list"
     assert outbound("unfreeze", "--json").json() == {"frozen": False, "accounts": ["main"], "in_flight": []}
     assert outbound("status").code == 0

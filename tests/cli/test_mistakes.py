@@ -171,8 +171,16 @@ FILES = {
         "accounts",
         ACCOUNT + 'api_key = "sk-live-1234"\n',
         (
-            "file.toml: api_key: no such key; allowed here: base_url, calls_per_second, concurrency, credential_id, "
-            "key_env, name, public_url, reserve, webhook"
+            "file.toml: api_key: no such key; allowed here: base_url, calls_per_second, concurrency, control_hosts, "
+            "credential_id, key_env, name, public_url, reserve, unresolved, webhook"
+        ),
+    ),
+    "a rehearsal that anybody could post to": (
+        "accounts",
+        ACCOUNT + 'public_url = "http://127.0.0.1:8080"\n',
+        (
+            "file.toml: public_url needs at least one [[webhook]] check, or OUTBOUND_INSECURE_WEBHOOKS=true where "
+            "`outbound up` runs this rehearsal"
         ),
     ),
     "an unknown key of a check": (
@@ -199,9 +207,9 @@ FILES = {
         "campaign",
         "window = 1\n" + CAMPAIGN,
         (
-            "file.toml: window: no such key; allowed here: account, assistant, assistant_id, consent, default_region, "
-            "ends_at, mapping, max_concurrency, max_duration, name, phone_number_ids, retry, "
-            "starts_at, variables, weight, windows"
+            "file.toml: window: no such key; allowed here: account, assistant, assistant_id, assistant_version, "
+            "consent, default_region, ends_at, mapping, max_concurrency, max_duration, name, phone_number_ids, retry, "
+            "squad, squad_id, starts_at, variables, voicemail, weight, windows"
         ),
     ),
     "an unknown key of a section": (

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
+from campaigns import clock
 from campaigns.models import Call, Campaign, Event, Import, Outcome, Person, Prospect
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.call_state import CallState
@@ -134,7 +135,7 @@ def nobody_disappeared(system: System, name: str) -> Iterator[Broken]:
     """Promise 3, and that what is counted on the way equals what the rows say."""
     with system.session() as session:
         campaign = scheduling.find(session, name)
-        progress = reporting.progress(session, campaign)
+        progress = reporting.progress(session, campaign, now=clock.read(session).now)
         counted = {key: number for key, number in reporting.count_from_rows(session, campaign.id).items() if number}
         imported, in_file, repeated, rejected = session.execute(
             select(

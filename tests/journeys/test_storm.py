@@ -27,6 +27,7 @@ ZONES = {"+1212": "America/New_York", "+1312": "America/Chicago", "+1213": "Amer
 HOURS = Hours(((clock_time(9, 3), clock_time(10, 9)), (clock_time(10, 11), clock_time(12))))
 ENDS = ORIGIN + timedelta(minutes=60)
 SUPPRESSED = "+12125550120"
+ACCEPTED_ALL_THE_SAME = ("accept_then_500", "accept_then_reset", "accept_then_hang")
 
 NEW_YORK = [{"phone": f"+1 212 555 01{turn:02}", "ext": ""} for turn in range(24)]
 SAME_DESK = [{"phone": f"+1 212 555 01{turn:02}", "ext": "7"} for turn in range(12, 16)]
@@ -85,7 +86,9 @@ def test_every_promise_is_kept(system: System, trouble: Trouble) -> None:
         speed=90,
         concurrency=LINES,
         webhooks={"lost": 0.05, "doubled": 0.2},
-        post_faults={"accept_then_500": 0.03, "accept_then_reset": 0.03, "accept_then_hang": 0.03, "hang_seconds": 4},
+        post_faults={**dict.fromkeys(ACCEPTED_ALL_THE_SAME, 0.03), "hang_seconds": 4},
+        # However few calls a slow machine gets through, each of these happens.
+        people={f"+1212555010{turn}": {"faults": [fault]} for turn, fault in enumerate(ACCEPTED_ALL_THE_SAME)},
     )
     system.account(provider, concurrency=LINES)
     system.campaign(windows=str(HOURS), ends_at=ENDS.isoformat())
@@ -115,7 +118,7 @@ def test_every_promise_is_kept(system: System, trouble: Trouble) -> None:
     assert found[SUPPRESSED] is ProspectState.SUPPRESSED
     early_or_homeless = [state for number, state in found.items() if number[:5] in {"+1213", "+1800"}]
     assert early_or_homeless == [ProspectState.EXPIRED] * (len(LOS_ANGELES) + len(NOWHERE))
-    assert totals["post_faults"].keys() >= {"accept_then_500", "accept_then_reset", "accept_then_hang"}
+    assert totals["post_faults"].keys() >= set(ACCEPTED_ALL_THE_SAME)
     with system.session() as session:
         pushed = session.scalars(select(func.count()).where(Event.learned == "pushed")).one()
     assert totals["webhooks"]["lost"] > 0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,49 +12,19 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from campaigns import db
-from campaigns.errors import AccountRefused, CallFailure, CallRefused, NotSent, Throttled
-from campaigns.models import Call, Campaign, Event, Pace, Person, Prospect, Suppression
-from campaigns.pipeline import calling, ingesting, scheduling
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, Throttled
+from campaigns.models import Campaign, Event, Pace, Person, Suppression
+from campaigns.pipeline import calling, dispatching, ingesting, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
-from campaigns.rules.timing import Timing
-from campaigns.vapi.events import Message, read_call
 from tests import factories
-
-REAL = datetime(2026, 11, 21, 9, tzinfo=UTC)
-TIMING = Timing()
-
-
-def claimed(session: Session, now: datetime, **changes: Any) -> Call:
-    prospect = factories.prospect(session, factories.campaign(session, now), now, **changes)
-    return factories.call(session, prospect, now, slot_at=REAL)
-
-
-def prepare(session: Session, call: Call, now: datetime) -> calling.Prepared | None:
-    return calling.prepare(session, call.id, now=now, real=REAL, timing=TIMING)
-
-
-def accepted(call: Call, now: datetime, *, provider_id: str = "call-1", **more: Any) -> Message:
-    record = {"id": provider_id, "status": "queued", "name": str(call.id), "createdAt": now.isoformat(), **more}
-    return read_call(record, now=now)
-
-
-def record(session: Session, call: Call, answer: Message, now: datetime) -> None:
-    calling.record_accepted(session, call.id, answer, now=now, real=REAL, timing=TIMING)
-
-
-def fail(session: Session, call: Call, failure: CallFailure, now: datetime) -> None:
-    calling.record_failure(session, call.id, failure, now=now, real=REAL, timing=TIMING)
-
-
-def person(session: Session, call: Call) -> Prospect:
-    return session.get_one(Prospect, call.prospect_id)
+from tests.pipeline.placing import REAL, TIMING, accepted, claimed, fail, person, prepare, record, wait
 
 
 def test_the_intent_builds_the_request_and_is_counted(session: Session, now: datetime) -> None:
     call = claimed(session, now, name="Dana", variables={"first_name": "Dana"}, extension="12")
-    prepared = prepare(session, call, now)
+    prepared = prepare(session, call.id, now)
     assert prepared is not None
     body = prepared.request.body
     assert body["name"] == body["customer"]["externalId"] == str(call.id)
@@ -71,8 +40,8 @@ def test_the_intent_builds_the_request_and_is_counted(session: Session, now: dat
 
 def test_a_claimed_call_is_handed_out_a_single_time(session: Session, now: datetime) -> None:
     call = claimed(session, now)
-    assert prepare(session, call, now) is not None
-    assert prepare(session, call, now) is None
+    assert prepare(session, call.id, now) is not None
+    assert prepare(session, call.id, now) is None
     assert person(session, call).calls == 1
 
 
@@ -80,7 +49,7 @@ def test_a_claimed_call_is_handed_out_a_single_time(session: Session, now: datet
 def test_a_call_in_any_other_state_is_not_handed_out(session: Session, now: datetime, state: CallState) -> None:
     prospect = factories.prospect(session, factories.campaign(session, now), now)
     call = factories.call(session, prospect, now, state=state)
-    assert prepare(session, call, now) is None
+    assert prepare(session, call.id, now) is None
     assert call.state is state
 
 
@@ -95,7 +64,7 @@ def test_two_workers_with_the_same_hint_send_one_request(database: str, now: dat
         for call_id in calls:
             barrier.wait()
             with db.transaction(database) as session:
-                prepared = calling.prepare(session, call_id, now=now, real=REAL, timing=TIMING)
+                prepared = prepare(session, call_id, now)
             if prepared is not None:
                 handed_out.append(prepared.request.call_id)
 
@@ -138,7 +107,7 @@ def test_what_changed_between_claim_and_intent_is_seen(
         case _:
             campaign.definition = campaign.definition | {"consent": None}
     session.flush()
-    assert prepare(session, call, at) is None
+    assert prepare(session, call.id, at) is None
     assert call.state is CallState.NOT_PLACED
     assert person(session, call).state is state
     assert person(session, call).calls == 0
@@ -159,7 +128,7 @@ def test_a_stop_waits_for_an_open_intent(database: str, now: datetime, stop: str
             session.execute(update(Person).values(suppressed_at=now))
 
     with db.transaction(database) as intent:
-        assert calling.prepare(intent, call_id, now=now, real=REAL, timing=TIMING) is not None
+        assert prepare(intent, call_id, now) is not None
         with pytest.raises(OperationalError, match="lock timeout"), db.transaction(database) as session:
             do_stop(session)
     with db.transaction(database) as session:
@@ -172,15 +141,15 @@ def test_open_intents_do_not_wait_for_each_other(database: str, now: datetime) -
         first, second = (factories.call(session, factories.prospect(session, campaign, now), now).id for _ in range(2))
     with db.transaction(database) as one, db.transaction(database) as two:
         two.connection().exec_driver_sql("SET LOCAL lock_timeout = '300ms'")
-        assert calling.prepare(one, first, now=now, real=REAL, timing=TIMING) is not None
-        assert calling.prepare(two, second, now=now, real=REAL, timing=TIMING) is not None
+        assert prepare(one, first, now) is not None
+        assert prepare(two, second, now) is not None
         two.commit()
         one.commit()
 
 
 def test_an_accepted_call_keeps_the_providers_id(session: Session, now: datetime) -> None:
     call = claimed(session, now)
-    prepare(session, call, now)
+    prepare(session, call.id, now)
     record(session, call, accepted(call, now), now)
     assert (call.state, call.provider_id) == (CallState.QUEUED, "call-1")
     assert call.check_at == REAL + TIMING.silence
@@ -188,7 +157,7 @@ def test_an_accepted_call_keeps_the_providers_id(session: Session, now: datetime
 
 def test_an_answer_that_comes_twice_changes_nothing(session: Session, now: datetime) -> None:
     call = claimed(session, now)
-    prepare(session, call, now)
+    prepare(session, call.id, now)
     record(session, call, accepted(call, now), now)
     record(session, call, accepted(call, now, provider_id="call-2"), now)
     assert (call.state, call.provider_id) == (CallState.QUEUED, "call-1")
@@ -199,7 +168,7 @@ def test_an_answer_with_another_id_than_a_webhook_brought_is_for_a_person_to_rev
     session: Session, now: datetime
 ) -> None:
     call = claimed(session, now)
-    prepare(session, call, now)
+    prepare(session, call.id, now)
     call.provider_id = "from-the-webhook"
     record(session, call, accepted(call, now), now)
     assert call.state is CallState.REVIEW
@@ -208,7 +177,7 @@ def test_an_answer_with_another_id_than_a_webhook_brought_is_for_a_person_to_rev
 
 def test_an_accepted_call_that_waits_for_a_line_is_marked_blocked(session: Session, now: datetime) -> None:
     call = claimed(session, now)
-    prepare(session, call, now)
+    prepare(session, call.id, now)
     limits = {"subscriptionLimits": {"concurrencyBlocked": True, "concurrencyLimit": 10}}
     record(session, call, accepted(call, now, **limits), now)
     assert call.blocked
@@ -221,7 +190,7 @@ def test_an_accepted_call_that_waits_for_a_line_is_marked_blocked(session: Sessi
 )
 def test_a_call_that_was_not_accepted_costs_nothing(session: Session, now: datetime, failure: CallFailure) -> None:
     call = claimed(session, now)
-    prepare(session, call, now)
+    prepare(session, call.id, now)
     fail(session, call, failure, now)
     found = person(session, call)
     assert call.state is CallState.NOT_PLACED
@@ -232,7 +201,7 @@ def test_a_call_that_was_not_accepted_costs_nothing(session: Session, now: datet
 
 def test_a_refused_request_is_final_and_keeps_the_providers_words(session: Session, now: datetime) -> None:
     call = claimed(session, now)
-    prepare(session, call, now)
+    prepare(session, call.id, now)
     fail(session, call, CallRefused("customer.number must be valid", status=400), now)
     found = person(session, call)
     assert (found.state, found.attempts, found.calls) == (ProspectState.REFUSED, 1, 1)
@@ -242,7 +211,7 @@ def test_a_refused_request_is_final_and_keeps_the_providers_words(session: Sessi
 
 def test_a_refusal_that_comes_after_a_webhook_does_not_undo_the_call(session: Session, now: datetime) -> None:
     call = claimed(session, now)
-    prepare(session, call, now)
+    prepare(session, call.id, now)
     call.state = CallState.RINGING
     fail(session, call, Throttled("slow down", status=429), now)
     assert call.state is CallState.RINGING
@@ -251,18 +220,20 @@ def test_a_refusal_that_comes_after_a_webhook_does_not_undo_the_call(session: Se
 
 def test_an_unclear_answer_keeps_the_person_held(session: Session, now: datetime) -> None:
     call = claimed(session, now)
-    prepare(session, call, now)
-    calling.record_unclear(session, call.id, "the provider answered 500", now=now, real=REAL, timing=TIMING)
+    prepare(session, call.id, now)
+    fail(session, call, CallUnclear("the provider answered 500", status=500), now)
     found = person(session, call)
     assert call.state is CallState.UNKNOWN
     assert (found.state, found.calls) == (ProspectState.IN_CALL, 1)
+    event = session.scalars(select(Event).where(Event.call_id == call.id)).one()
+    assert (event.learned, event.type, event.body["status"]) == ("answered", "unclear", 500)  # for the person's story
 
 
 def test_a_report_that_came_before_its_call_was_known_is_due_once_the_id_arrives(
     session: Session, now: datetime
 ) -> None:
     call = claimed(session, now)
-    prepare(session, call, now)
+    prepare(session, call.id, now)
     body = {
         "message": {
             "type": "end-of-call-report",
@@ -280,82 +251,21 @@ def test_a_report_that_came_before_its_call_was_known_is_due_once_the_id_arrives
         session, call.account_id, read_message(dumps(body).encode()), learned="pushed", now=now, real=REAL
     )
     assert event_id is not None
-    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is None
+    assert ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING) is None
     event = session.get_one(Event, event_id)
     assert (event.applied_at, event.retry_at) == (None, None)
     record(session, call, accepted(call, now), now)
     session.refresh(event)
     assert event.retry_at == REAL
-    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is not None
+    assert ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING) is not None
     assert call.state is CallState.ENDED
-
-
-def test_five_refusals_in_a_row_pause_the_campaign_and_lose_nobody(session: Session, now: datetime) -> None:
-    campaign = factories.campaign(session, now)
-    calls = [
-        factories.call(session, factories.prospect(session, campaign, now), now + timedelta(seconds=turn))
-        for turn in range(5)
-    ]
-    for turn, call in enumerate(calls):
-        assert prepare(session, call, now) is not None
-        fail(session, call, CallRefused("assistant not found", status=400), now)
-        session.flush()
-        assert scheduling.pause_if_all_refused(session, campaign.id, now=now) == (turn == 4)
-    assert campaign.state is CampaignState.PAUSED
-    assert campaign.state_why is not None
-    assert "assistant not found" in campaign.state_why
-    for call in calls:
-        found = person(session, call)
-        assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 0)
-
-
-def test_refusals_that_come_side_by_side_or_after_the_pause_lose_nobody_either(session: Session, now: datetime) -> None:
-    campaign = factories.campaign(session, now)
-    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(9)]
-    for call in calls:
-        assert prepare(session, call, now) is not None
-    paused = []
-    for done, call in enumerate(calls, start=1):
-        fail(session, call, CallRefused("number not found", status=400), now)
-        session.flush()
-        if done >= 7:  # the seventh worker is the first to draw conclusions
-            paused.append(scheduling.pause_if_all_refused(session, campaign.id, now=now))
-    assert paused == [True, False, False]
-    assert campaign.state is CampaignState.PAUSED
-    for call in calls:
-        found = person(session, call)
-        assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 0)
-
-
-def test_a_refusal_under_a_pause_by_a_person_stays_a_refusal(session: Session, now: datetime) -> None:
-    campaign = factories.campaign(session, now)
-    call = factories.call(session, factories.prospect(session, campaign, now), now)
-    assert prepare(session, call, now) is not None
-    scheduling.command(session, campaign.name, Command.PAUSE, who="test", now=now, why="lunch")
-    fail(session, call, CallRefused("odd number", status=400), now)
-    session.flush()
-    assert not scheduling.pause_if_all_refused(session, campaign.id, now=now)
-    assert person(session, call).state is ProspectState.REFUSED
-
-
-def test_a_refusal_among_successes_does_not_pause(session: Session, now: datetime) -> None:
-    campaign = factories.campaign(session, now)
-    for turn in range(6):
-        call = factories.call(session, factories.prospect(session, campaign, now), now + timedelta(seconds=turn))
-        assert prepare(session, call, now) is not None
-        if turn == 3:
-            record(session, call, accepted(call, now), now)
-        else:
-            fail(session, call, CallRefused("odd number", status=400), now)
-        session.flush()
-        assert not scheduling.pause_if_all_refused(session, campaign.id, now=now)
 
 
 def test_a_call_waits_for_its_slot(session: Session, now: datetime) -> None:
     call = claimed(session, now)
     early = REAL - timedelta(seconds=1.5)
-    assert calling.await_slot(session, call.id, real=early, timing=TIMING) == timedelta(seconds=1.5)
-    assert calling.await_slot(session, call.id, real=REAL + timedelta(seconds=0.3), timing=TIMING) == timedelta(0)
+    assert wait(session, call.id, real=early) == timedelta(seconds=1.5)
+    assert wait(session, call.id, real=REAL + timedelta(seconds=0.3)) == timedelta(0)
 
 
 def test_a_missed_slot_is_stamped_anew_behind_the_others(session: Session, now: datetime) -> None:
@@ -363,15 +273,67 @@ def test_a_missed_slot_is_stamped_anew_behind_the_others(session: Session, now: 
     call = claimed(session, now)
     late = REAL + timedelta(seconds=5)
     session.execute(update(Pace).values(next_slot=late + timedelta(seconds=3)))
-    assert calling.await_slot(session, call.id, real=late, timing=TIMING) == timedelta(seconds=3)
+    assert prepare(session, call.id, now, real=late) is None
+    session.flush()
+    assert wait(session, call.id, real=late) == timedelta(seconds=3)
     session.refresh(call)
     assert call.slot_at == late + timedelta(seconds=3)
     assert session.scalar(select(Pace.next_slot)) == late + timedelta(seconds=3.5)
 
 
+def test_calls_held_up_together_do_not_leave_together_and_do_not_wait_for_another_look(
+    session: Session, now: datetime
+) -> None:
+    factories.account(session, now, calls_per_second=20)
+    campaign = factories.campaign(session, now)
+    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(4)]
+    late = REAL + timedelta(seconds=1.5)
+    held = calling.hold_still(session, [call.id for call in calls], timing=TIMING)
+    prepared = calling.prepare(session, held, now=now, real=late)
+    assert [each.wait for each in prepared] == [timedelta(0), timedelta(seconds=0.05)]
+    assert [call.state for call in calls].count(CallState.CLAIMED) == 2  # their new slots are too far off
+    assert sorted(call.slot_at - late for call in calls) == [timedelta(seconds=0.05 * turn) for turn in range(4)]
+
+
+def test_the_latest_moment_of_a_slot_is_half_a_second_after_it(session: Session, now: datetime) -> None:
+    factories.account(session, now, calls_per_second=1)
+    campaign = factories.campaign(session, now)
+    first, second = (factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(2))
+    session.execute(update(Pace).values(next_slot=REAL + timedelta(seconds=9)))
+    assert prepare(session, first.id, now, real=REAL + timedelta(seconds=0.5)) is not None
+    assert prepare(session, second.id, now, real=REAL + timedelta(seconds=0.51)) is None
+    assert second.slot_at == REAL + timedelta(seconds=9)
+    assert second.check_at == second.slot_at + TIMING.lease
+
+
+def test_a_call_leaves_a_moment_before_its_slot_and_waits_for_it(session: Session, now: datetime) -> None:
+    call = claimed(session, now)
+    assert prepare(session, call.id, now, real=REAL - timedelta(seconds=0.1)) is None
+    early = prepare(session, call.id, now, real=REAL - timedelta(seconds=0.09))
+    assert early is not None
+    assert early.wait == timedelta(seconds=0.09)
+
+
+def test_a_back_off_holds_calls_that_are_claimed_already(session: Session, now: datetime) -> None:
+    factories.account(session, now, calls_per_second=1)
+    campaign = factories.campaign(session, now)
+    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(2)]
+    until = REAL + timedelta(seconds=7)
+    dispatching.back_off(session, campaign.account_id, until=until)
+    assert [wait(session, call.id, real=REAL) for call in calls] == [timedelta(seconds=7)] * 2
+    assert [prepare(session, call.id, now) for call in calls] == [None, None]
+    session.flush()
+    waits = [wait(session, call.id, real=REAL) for call in calls]
+    assert waits == [timedelta(seconds=7), timedelta(seconds=8)]  # and not together once it is over
+    for call in calls:
+        assert call.state is CallState.CLAIMED
+        session.expire(call)
+    assert prepare(session, calls[0].id, now, real=until) is not None
+
+
 def test_there_is_no_slot_for_a_call_that_is_not_claimed_any_more(session: Session, now: datetime) -> None:
     call = claimed(session, now)
-    prepare(session, call, now)
+    prepare(session, call.id, now)
     session.flush()
-    assert calling.await_slot(session, call.id, real=REAL, timing=TIMING) is None
-    assert calling.await_slot(session, uuid4(), real=REAL, timing=TIMING) is None
+    assert wait(session, call.id, real=REAL) is None
+    assert wait(session, uuid4(), real=REAL) is None

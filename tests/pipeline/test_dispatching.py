@@ -108,6 +108,39 @@ def test_whoever_may_not_be_called_after_all_moves_out_of_the_way(session: Sessi
     assert "unknown_zone" in homeless.state_why
 
 
+def late_list(session: Session, campaign: Campaign, now: datetime, people: int) -> list[Prospect]:
+    """People who are due by their rows, but for whom it is too early in the day."""
+    west = {"zones": ["America/Los_Angeles"], "states": ["US-CA"]}
+    return [factories.prospect(session, campaign, now, **west) for _ in range(people)]
+
+
+def test_people_behind_a_long_list_of_refused_ones_are_still_claimed(session: Session, now: datetime) -> None:
+    account = factories.account(session, now, concurrency=3)
+    campaign = factories.campaign(session, now)
+    early = late_list(session, campaign, now, 60)
+    behind = [factories.prospect(session, campaign, now, due_at=now) for _ in range(5)]
+    assert len(claim(session, account.id, now)) == 3
+    assert all(each.due_at == datetime(2027, 3, 2, 17, tzinfo=UTC) for each in early)
+    assert sum(each.state is ProspectState.IN_CALL for each in behind) == 3
+    assert sum(each.due_at == now for each in behind) == 2  # looked at, and left as they are
+
+
+def test_a_claim_looks_at_so_many_people_and_no_more(
+    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatching, "LOOKED_AT_MOST", 40)
+    account = factories.account(session, now, concurrency=3)
+    one, two = factories.campaign(session, now, name="one"), factories.campaign(session, now, name="two")
+    early = {campaign.id: late_list(session, campaign, now, 50) for campaign in (one, two)}
+    behind = factories.prospect(session, two, now, due_at=now)
+    assert claim(session, account.id, now) == []
+    for people in early.values():  # each campaign has its share of the time
+        assert sum(each.due_at is not None and each.due_at > now for each in people) == 20
+    for _ in range(2):
+        claim(session, account.id, now)
+    assert behind.state is ProspectState.IN_CALL
+
+
 def test_a_campaign_keeps_its_own_cap_and_leaves_the_rest_to_others(session: Session, now: datetime) -> None:
     account = factories.account(session, now, concurrency=10)
     small = factories.campaign(session, now, name="small", max_concurrency=2)

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from campaigns import ledger
+from campaigns import clock, ledger
 from campaigns.errors import UnknownName
 from campaigns.models import Campaign, Event, Outcome, Suppression
-from campaigns.pipeline import reporting, scheduling
+from campaigns.pipeline import halting, reporting, scheduling
 from campaigns.rules.call_state import HOLDS_LINE, CallState
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.prospect_state import FINAL, ProspectState
@@ -27,7 +27,7 @@ def test_progress_counts_everybody_by_state(session: Session, campaign: Campaign
         factories.prospect(session, campaign, now, state=state)
     factories.prospect(session, campaign, now)
     factories.prospect(session, factories.campaign(session, now, name="other"), now)
-    progress = reporting.progress(session, campaign)
+    progress = reporting.progress(session, campaign, now=now)
     assert progress.prospects == {**{str(state): 1 for state in ProspectState}, "waiting": 2}
     assert progress.total == len(ProspectState) + 1
     assert progress.finished == len(FINAL)
@@ -42,16 +42,18 @@ def test_progress_counts_calls_lines_and_outcomes(session: Session, campaign: Ca
     ledger.count(session, campaign.id, "outcome:voicemail", 1, 1)
     ledger.count(session, campaign.id, "outcome:voicemail", 2, -1)
     ledger.write_tallies(session)
-    progress = reporting.progress(session, campaign)
+    progress = reporting.progress(session, campaign, now=now)
     assert progress.calls == len(CallState) - 1  # what is only claimed has not been made
     assert progress.lines == len(HOLDS_LINE)
+    later = reporting.progress(session, campaign, now=now + timedelta(hours=1))
+    assert later.lines == len(HOLDS_LINE) - 1  # an unknown call has given its line back after its longest duration
     assert progress.outcomes == {"busy": 2}
 
 
 def test_campaigns_are_listed_newest_first(session: Session, now: datetime) -> None:
     for age, name in enumerate(["new", "middle", "old"]):
         factories.campaign(session, now - timedelta(days=age), name=name)
-    assert [progress.name for progress in reporting.campaigns(session)] == ["new", "middle", "old"]
+    assert [progress.name for progress in reporting.campaigns(session, now=now)] == ["new", "middle", "old"]
 
 
 def test_a_story_is_told_in_the_order_it_happened(session: Session, now: datetime) -> None:
@@ -142,15 +144,30 @@ def test_all_is_well_until_it_is_not(session: Session, campaign: Campaign, now: 
     session.add(Event(**dead, dedupe_key="dead", received_at=now))
     session.add(Event(**dead, dedupe_key="due", received_at=now, retry_at=now))
     session.add(Event(**dead, dedupe_key="applied", received_at=now, applied_at=now))
-    scheduling.stop_account(session, campaign.account_id, "the key is refused", now=now)
+    halting.stop_account(session, campaign.account_id, "the key is refused", now=now)
     scheduling.set_frozen(session, frozen=True, who="test", now=now, why=None)
     session.flush()
     troubles = reporting.troubles(session)
     assert [(each.count, each.what.split(":")[0]) for each in troubles] == [
-        (1, "prospects in review"),
+        (1, "calls in review"),
         (1, "calls with an incident"),
         (1, "events in the dead letter"),
         (1, "account main is stopped"),
         (1, "account main is frozen"),
     ]
     assert "the key is refused" in troubles[3].what
+
+
+@pytest.mark.parametrize("state", [CallState.UNKNOWN, CallState.QUEUED, CallState.IN_PROGRESS])
+def test_a_call_that_never_ends_is_said_once_it_has_lasted_longer_than_any_may(
+    session: Session, campaign: Campaign, state: CallState
+) -> None:
+    now = clock.read(session).real
+    longest = timedelta(hours=1)
+    for began, number in ((now - timedelta(minutes=30), 0), (now - timedelta(hours=2), 1)):
+        someone = factories.prospect(session, campaign, began)
+        call = factories.call(session, someone, began, state=state, line_until=began + longest)
+        assert [each.count for each in reporting.troubles(session)] == [1] * number
+    call.state = CallState.ENDED
+    session.flush()
+    assert reporting.troubles(session) == []

@@ -6,18 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from campaigns import clock, ledger
+from campaigns import clock, db, ledger
 from campaigns.errors import NotAllowed, UnknownName
-from campaigns.models import Account, Call, Change, PhoneNumber, Prospect
-from campaigns.pipeline import reporting, scheduling
+from campaigns.models import Account, Call, Change, PhoneNumber, Prospect, Rehearsal
+from campaigns.pipeline import halting, reporting, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.prospect_state import ProspectState
 from tests import factories
+from tests.pipeline.waiting import held_up
 
 
 def command(session: Session, wanted: Command, now: datetime, why: str | None = None) -> CampaignState:
@@ -93,6 +95,10 @@ def test_the_life_of_a_campaign(session: Session, now: datetime) -> None:
     campaign = factories.campaign(session, now, state=CampaignState.DRAFT)
     with pytest.raises(NotAllowed, match="nobody to call"):
         command(session, Command.START, now)
+    factories.prospect(session, campaign, now, state=ProspectState.HELD)
+    with pytest.raises(NotAllowed, match="nobody to call: everybody is held or done"):
+        command(session, Command.START, now)
+    session.execute(delete(Prospect))
     factories.prospect(session, campaign, now)
     assert command(session, Command.START, now) is CampaignState.RUNNING
     assert command(session, Command.PAUSE, now, why="lunch") is CampaignState.PAUSED
@@ -113,6 +119,44 @@ def test_a_campaign_with_a_start_time_waits_for_it(session: Session, now: dateti
     assert scheduling.advance(session, now=now + timedelta(hours=1)) == [("spring", CampaignState.RUNNING)]
 
 
+def test_a_scheduled_campaign_whose_start_time_is_taken_away_starts_at_once(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now, state=CampaignState.DRAFT, starts_at=now + timedelta(hours=1))
+    factories.prospect(session, campaign, now)
+    assert command(session, Command.START, now) is CampaignState.SCHEDULED
+    apply(session, now)
+    assert scheduling.advance(session, now=now) == [("spring", CampaignState.RUNNING)]
+
+
+@pytest.mark.parametrize("way", ["cancelled", "ended", "completed"])
+def test_a_large_campaign_is_closed_lot_by_lot(
+    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(scheduling, "CLOSE_LOT", 2)
+    campaign = factories.campaign(session, now, ends_at=now + timedelta(hours=1) if way == "ended" else None)
+    state = ProspectState.HELD if way == "completed" else ProspectState.WAITING
+    for _ in range(5):
+        factories.prospect(session, campaign, now, state=state)
+    later = now + timedelta(hours=1)
+
+    def pass_() -> int:
+        """How many people one transaction closes."""
+        before = sum(person.state is state for person in everybody(session))
+        scheduling.advance(session, now=later)
+        ledger.write_tallies(session)
+        return before - sum(person.state is state for person in everybody(session))
+
+    closed = []
+    if way == "cancelled":
+        command(session, Command.CANCEL, later)
+        ledger.write_tallies(session)
+        closed.append(sum(person.state is not state for person in everybody(session)))
+    closed += [pass_() for _ in range(4 - len(closed))]
+    assert closed == [2, 2, 1, 0]
+    final = ProspectState.CANCELLED if way == "cancelled" else ProspectState.EXPIRED
+    assert {person.state for person in everybody(session)} == {final}
+    assert campaign.state is (CampaignState.CANCELLED if way == "cancelled" else CampaignState.COMPLETED)
+
+
 def test_a_campaign_completes_when_nobody_is_left_and_the_held_expire(session: Session, now: datetime) -> None:
     campaign = factories.campaign(session, now)
     last = factories.prospect(session, campaign, now)
@@ -127,7 +171,7 @@ def test_a_campaign_completes_when_nobody_is_left_and_the_held_expire(session: S
     assert held.state_why.endswith("no_consent: none")
     assert in_review.state is ProspectState.REVIEW
     ledger.write_tallies(session)
-    progress = reporting.progress(session, campaign)
+    progress = reporting.progress(session, campaign, now=now)
     assert dict(progress.prospects) == {"completed": 1, "expired": 1, "review": 1}
 
 
@@ -193,7 +237,7 @@ def test_what_is_in_flight_after_a_stop_is_named(session: Session, now: datetime
 
 def test_a_stopped_account_starts_again_when_its_file_is_applied(session: Session, now: datetime) -> None:
     account = factories.account(session, now)
-    scheduling.stop_account(session, account.id, "the key is refused", now=now)
+    halting.stop_account(session, account.id, "the key is refused", now=now)
     assert [each.what for each in reporting.troubles(session)] == ["account main is stopped: the key is refused"]
     definition = AccountDefinition.model_validate(factories.ACCOUNT)
     again = scheduling.apply_account(session, definition, who="ada", now=now, real=now)
@@ -208,9 +252,49 @@ def test_a_rehearsal_is_refused_for_a_real_provider(session: Session, now: datet
     session.flush()
     moment = clock.read(session)
     assert moment.now - now == (moment.real - started_at) * 60
+    session.execute(delete(Rehearsal))
     factories.account(session, now, name="real", base_url="https://api.vapi.ai")
     with pytest.raises(NotAllowed, match=r"api\.vapi\.ai"):
         clock.rehearse(session, origin_at=now, speed=60)
+
+
+def test_a_real_account_is_refused_while_a_rehearsal_moves_the_clock(session: Session, now: datetime) -> None:
+    clock.rehearse(session, origin_at=now, speed=60)
+    factories.account(session, now)
+    with pytest.raises(NotAllowed, match=r"account main talks to https://api\.vapi\.ai, but the clock"):
+        factories.account(session, now, base_url="https://api.vapi.ai")
+    with pytest.raises(NotAllowed, match="rehearsal"):
+        factories.account(session, now, name="real", base_url="https://api.vapi.ai")
+    assert session.scalars(select(Account.name)).all() == ["main"]
+
+
+def test_a_rehearsal_and_a_real_account_cannot_begin_side_by_side(database: str, now: datetime) -> None:
+    def apply(session: Session) -> None:
+        session.connection().exec_driver_sql("SET LOCAL lock_timeout = '300ms'")
+        factories.account(session, now, base_url="https://api.vapi.ai")
+
+    def rehearse(session: Session) -> None:
+        session.connection().exec_driver_sql("SET LOCAL lock_timeout = '300ms'")
+        clock.rehearse(session, origin_at=now, speed=60)
+
+    with db.transaction(database) as rehearsing:
+        rehearse(rehearsing)
+        with pytest.raises(OperationalError, match="lock timeout"), db.transaction(database) as session:
+            apply(session)
+        with db.transaction(database) as session:
+            assert clock.read(session).speed == 1.0  # whoever reads the clock waits for nobody
+        rehearsing.rollback()
+
+    def begin() -> None:
+        with db.transaction(database) as session:
+            clock.rehearse(session, origin_at=now, speed=60)
+
+    with db.transaction(database) as applying:
+        apply(applying)
+        with held_up(database, begin) as rehearsal:
+            applying.commit()
+    with pytest.raises(NotAllowed):
+        rehearsal.result()  # it looked at the accounts after the wait, not before
 
 
 def test_without_a_rehearsal_the_clock_is_the_databases(session: Session) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
-from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from campaigns import ledger
-from campaigns.models import Call, Campaign, Event, Outcome, Prospect
-from campaigns.pipeline import ingesting, reconciling, reporting, scheduling, settling
+from campaigns.models import Event, Outcome
+from campaigns.pipeline import ingesting, reporting, scheduling, settling
+from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import Command
 from campaigns.rules.outcome import OutcomeClass
@@ -21,77 +21,8 @@ from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import read_call, read_message
 from tests import factories
-
-REAL = datetime(2026, 11, 21, 9, tzinfo=UTC)
-TIMING = Timing()
-PROVIDER_ID = "019a9046-121e-766d-bd1f-84f3ccc309c1"
-
-
-def in_call(session: Session, now: datetime, **changes: Any) -> Call:
-    campaign = factories.campaign(session, now, **changes)
-    return factories.call(session, factories.prospect(session, campaign, now), now, state=CallState.PLACING)
-
-
-def status(call: Call, word: str, at: datetime, **more: Any) -> dict[str, Any]:
-    return {
-        "message": {
-            "type": "status-update",
-            "status": word,
-            "timestamp": at.timestamp() * 1000,
-            "call": {"id": PROVIDER_ID, "name": str(call.id)},
-            **more,
-        }
-    }
-
-
-def ended(call: Call, reason: str, at: datetime) -> dict[str, Any]:
-    return status(call, "ended", at, endedReason=reason)
-
-
-def report(call: Call, reason: str, at: datetime, **more: Any) -> dict[str, Any]:
-    return {
-        "message": {
-            "type": "end-of-call-report",
-            "endedReason": reason,
-            "timestamp": (at + timedelta(seconds=4)).timestamp() * 1000,
-            "startedAt": (at - timedelta(seconds=30)).isoformat(),
-            "endedAt": at.isoformat(),
-            "cost": 0.05,
-            "artifact": {"messages": [{"role": "user", "message": "yes"}], "transcript": "User: yes"},
-            "analysis": {"summary": "agreed", "structuredData": {"interested": True}},
-            "call": {"id": PROVIDER_ID, "name": str(call.id)},
-            **more,
-        }
-    }
-
-
-def tell(session: Session, call: Call, body: dict[str, Any], now: datetime) -> ProspectState | None:
-    """What a webhook does: store, apply, settle."""
-    message = read_message(json.dumps(body).encode())
-    event_id, _ = ingesting.store(session, call.account_id, message, learned="pushed", now=now, real=REAL)
-    if event_id is None:
-        return None
-    applied = ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING)
-    session.flush()
-    if applied is None:
-        return None
-    found = settling.settle(session, applied.call_id, applied.ending, learned="pushed", now=now, timing=TIMING)
-    session.flush()
-    return found
-
-
-def person(session: Session, call: Call) -> Prospect:
-    return session.get_one(Prospect, call.prospect_id)
-
-
-def figures(session: Session, call: Call) -> dict[str, int]:
-    ledger.write_tallies(session)
-    progress = reporting.progress(session, session.get_one(Campaign, call.campaign_id))
-    return (
-        {f"prospect:{state}": number for state, number in progress.prospects.items()}
-        | {f"outcome:{outcome}": number for outcome, number in progress.outcomes.items()}
-        | ({"call:made": progress.calls} if progress.calls else {})
-    )
+from tests.pipeline.placing import prepare
+from tests.pipeline.telling import PROVIDER_ID, REAL, TIMING, ended, figures, in_call, person, report, status, tell
 
 
 def test_a_conversation_settles_with_its_report(session: Session, now: datetime) -> None:
@@ -168,9 +99,9 @@ def test_applying_an_event_twice_changes_nothing(session: Session, now: datetime
     event_id, created = ingesting.store(session, call.account_id, message, learned="pushed", now=now, real=REAL)
     assert created
     assert event_id is not None
-    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is not None
+    assert ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING) is not None
     session.flush()
-    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is None
+    assert ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING) is None
 
 
 def test_another_accounts_message_cannot_touch_the_call(session: Session, now: datetime) -> None:
@@ -179,7 +110,7 @@ def test_another_accounts_message_cannot_touch_the_call(session: Session, now: d
     message = read_message(json.dumps(report(call, "customer-ended-call", now)).encode())
     event_id, _ = ingesting.store(session, stranger.id, message, learned="pushed", now=now, real=REAL)
     assert event_id is not None
-    assert ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING) is None
+    assert ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING) is None
     assert call.state is CallState.PLACING
     assert reporting.troubles(session)[0].count == 1
 
@@ -194,6 +125,54 @@ def test_a_late_report_revises_the_outcome_and_cancels_the_next_call(session: Se
         "outcome:answered_completed": 1,
         "call:made": 1,
     }
+
+
+def test_whoever_proves_reached_is_not_rung_by_a_call_that_was_claimed_meanwhile(
+    session: Session, now: datetime
+) -> None:
+    call = in_call(session, now)
+    tell(session, call, ended(call, "customer-did-not-answer", now), now)
+    following = factories.call(session, person(session, call), now, state=CallState.CLAIMED)
+    tell(session, call, report(call, "customer-ended-call", now), now)
+    assert prepare(session, following.id, now) is None
+    assert following.state is CallState.NOT_PLACED
+    found = person(session, call)
+    assert (found.state, found.state_why) == (
+        ProspectState.COMPLETED,
+        "already_concluded: the report of an earlier call settled it",
+    )
+    assert figures(session, call) == reporting.count_from_rows(session, call.campaign_id)
+
+
+def test_whoever_proves_reached_during_the_next_call_is_done_when_that_ends(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    tell(session, call, ended(call, "customer-did-not-answer", now), now)
+    following = factories.call(session, person(session, call), now, state=CallState.RINGING)
+    tell(session, call, report(call, "customer-ended-call", now), now)
+    body = ended(following, "customer-did-not-answer", now)
+    body["message"]["call"]["id"] = "following"
+    assert tell(session, following, body, now) is ProspectState.COMPLETED
+
+
+def test_a_late_report_settles_whoever_was_held_meanwhile(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    tell(session, call, ended(call, "customer-did-not-answer", now), now)
+    ledger.set_state(person(session, call), ProspectState.HELD, now=now)
+    assert tell(session, call, report(call, "customer-ended-call", now), now) is ProspectState.COMPLETED
+
+
+@pytest.mark.parametrize("year", ["0001", "9999"])
+def test_a_provider_whose_clock_is_wrong_changes_neither_the_length_nor_the_next_time(
+    session: Session, now: datetime, year: str
+) -> None:
+    wrong = f"{year}-01-01T00:00:00Z"
+    for name, key in (("one", "startedAt"), ("two", "endedAt")):
+        call = in_call(session, now, name=name, retry={"no_answer": ["1h"]})
+        body = report(call, "customer-did-not-answer", now) | {}
+        body["message"] |= {key: wrong, "call": {"id": f"{name}-{year}", "name": str(call.id)}}
+        assert tell(session, call, body, now) is ProspectState.WAITING
+        assert session.get_one(Outcome, call.id).duration_seconds is None
+        assert person(session, call).due_at == now + timedelta(hours=1)
 
 
 def test_a_late_report_never_makes_a_final_person_due(session: Session, now: datetime) -> None:
@@ -260,98 +239,6 @@ def test_a_late_word_about_a_call_in_review_resolves_it(session: Session, now: d
     assert person(session, call).state is ProspectState.IN_CALL
 
 
-def questions(session: Session, now: datetime, real: datetime) -> list[reconciling.Question]:
-    found = reconciling.overdue(session, now=now, real=real, timing=TIMING, limit=10)
-    session.flush()
-    return found
-
-
-def test_an_expired_intent_becomes_unknown_and_never_claimed(session: Session, now: datetime) -> None:
-    call = in_call(session, now)
-    call.check_at = REAL
-    session.flush()
-    (question,) = questions(session, now, REAL)
-    assert call.state is CallState.UNKNOWN
-    assert question.provider_id is None
-    assert questions(session, now, REAL) == []
-
-
-def test_a_claimed_call_is_not_asked_about(session: Session, now: datetime) -> None:
-    prospect = factories.prospect(session, factories.campaign(session, now), now)
-    call = factories.call(session, prospect, now, check_at=REAL - timedelta(hours=1))
-    assert questions(session, now, REAL) == []
-    assert call.state is CallState.CLAIMED
-
-
-def test_no_trace_becomes_review_only_after_the_quiet_period_and_three_listings(
-    session: Session, now: datetime
-) -> None:
-    call = in_call(session, now)
-    call.check_at, call.quiet_at = REAL, REAL + timedelta(minutes=15)
-    session.flush()
-
-    def listing_is_empty(real: datetime) -> bool:
-        questions(session, now, real)
-        return reconciling.no_trace(session, call.id, now=now, real=real, timing=TIMING)
-
-    assert not listing_is_empty(REAL)
-    assert not listing_is_empty(REAL + timedelta(minutes=5))
-    assert not listing_is_empty(REAL + timedelta(minutes=10))
-    assert not reconciling.no_trace(session, call.id, now=now, real=REAL + timedelta(minutes=14), timing=TIMING)
-    assert call.state is CallState.UNKNOWN
-    assert listing_is_empty(REAL + timedelta(minutes=15))
-    assert call.state is CallState.REVIEW
-    assert person(session, call).state is ProspectState.REVIEW
-    assert figures(session, call) == reporting.count_from_rows(session, call.campaign_id)
-
-
-def test_a_quiet_period_with_too_few_listings_decides_nothing(session: Session, now: datetime) -> None:
-    call = in_call(session, now)
-    call.check_at, call.quiet_at = REAL, REAL
-    session.flush()
-    questions(session, now, REAL)
-    assert not reconciling.no_trace(session, call.id, now=now, real=REAL + timedelta(hours=1), timing=TIMING)
-    assert call.state is CallState.UNKNOWN
-
-
-def test_a_provider_that_does_not_answer_has_not_said_that_there_is_no_call(session: Session, now: datetime) -> None:
-    lost, live = in_call(session, now), in_call(session, now, name="live")
-    live.state, live.provider_id = CallState.RINGING, PROVIDER_ID
-    for call in (lost, live):
-        call.check_at, call.quiet_at = REAL, REAL
-    session.flush()
-    for turn in range(5):
-        assert len(questions(session, now, REAL + turn * TIMING.ask_again)) == 2  # and no answer to any of them
-    later = REAL + timedelta(hours=1)
-    assert not reconciling.no_trace(session, lost.id, now=now, real=later, timing=TIMING)
-    assert not reconciling.gone(session, live.id, now=now, real=later, timing=TIMING)
-    assert (lost.state, live.state) == (CallState.UNKNOWN, CallState.RINGING)
-
-
-def test_a_missing_report_is_given_up_after_asking(session: Session, now: datetime) -> None:
-    call = in_call(session, now)
-    tell(session, call, ended(call, "customer-ended-call", now), now)
-    assert person(session, call).state is ProspectState.SETTLING
-    later = REAL + TIMING.report_grace
-    (question,) = questions(session, now, later)
-    assert question.settling
-    record = {
-        "id": PROVIDER_ID,
-        "status": "ended",
-        "endedReason": "customer-ended-call",
-        "endedAt": now.isoformat(),
-        "name": str(call.id),
-    }
-    message = read_call(record, now=now)
-    event_id, _ = ingesting.store(session, call.account_id, message, learned="asked", now=now, real=later)
-    assert event_id is not None
-    applied = ingesting.apply(session, event_id, now=now, real=later, timing=TIMING)
-    assert applied is not None
-    settling.settle(session, call.id, applied.ending, learned="asked", now=now, timing=TIMING, give_up=True)
-    assert person(session, call).state is ProspectState.COMPLETED
-    assert session.get_one(Outcome, call.id).complete is False
-
-
 def test_waits_other_than_the_defaults_are_for_stand_ins_only(session: Session, now: datetime) -> None:
     hasty = Timing(silence=timedelta(seconds=1))
     factories.account(session, now, name="real", base_url="https://api.vapi.ai")
@@ -360,3 +247,22 @@ def test_waits_other_than_the_defaults_are_for_stand_ins_only(session: Session, 
         locked = ledger.lock(session, call.id, timing=hasty)
         assert locked is not None
         assert locked.timing.silence == silence
+
+
+@pytest.mark.parametrize("pushed", [True, False], ids=["pushed", "asked"])
+def test_a_report_that_gives_no_reason_does_not_undo_the_one_that_was_heard(
+    session: Session, now: datetime, *, pushed: bool
+) -> None:
+    call = in_call(session, now)
+    tell(session, call, ended(call, "customer-ended-call", now), now)
+    if pushed:
+        told = report(call, "", now)
+        told["message"]["endedReason"] = None
+        tell(session, call, told, now)
+    else:
+        record = {"id": PROVIDER_ID, "status": "ended", "endedAt": now.isoformat(), "analysis": {"summary": "agreed"}}
+        ending = read_call(record, now=now).ending
+        settling.settle(session, Ended(call.id, ending, learned="asked"), now=now, timing=TIMING)
+    outcome = session.get_one(Outcome, call.id)
+    assert (outcome.outcome, outcome.complete, outcome.summary) == (OutcomeClass.COMPLETED, True, "agreed")
+    assert person(session, call).state is ProspectState.COMPLETED

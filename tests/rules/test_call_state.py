@@ -37,8 +37,11 @@ def test_every_pair_has_an_answer_and_a_stillness_has_its_reason(state: CallStat
     if verdict.effect is Effect.MOVE:
         assert verdict.state is not state
     else:
-        assert verdict.state is state
         assert verdict.why
+    if verdict.effect is Effect.IGNORE:
+        assert verdict.state is state
+    if verdict.effect is Effect.INCIDENT:
+        assert verdict.state in {state, CallState.REVIEW}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,9 @@ def test_every_pair_has_an_answer_and_a_stillness_has_its_reason(state: CallStat
         (CallState.IN_PROGRESS, Evidence.FORWARDING, CallState.FORWARDING),
         (CallState.FORWARDING, Evidence.ENDED, CallState.ENDED),
         (CallState.RINGING, Evidence.CONFLICT, CallState.REVIEW),
+        (CallState.RINGING, Evidence.NO_TRACE, CallState.REVIEW),
+        (CallState.REVIEW, Evidence.DECIDED_NOT_PLACED, CallState.NOT_PLACED),
+        (CallState.REVIEW, Evidence.DECIDED_OVER, CallState.ENDED),
     ],
 )
 def test_the_ledger_moves_as_designed(state: CallState, evidence: Evidence, after: CallState) -> None:
@@ -83,8 +89,29 @@ def test_a_call_of_one_that_was_not_placed_is_an_incident(evidence: Evidence) ->
 
 @pytest.mark.parametrize("state", sorted(LIVE))
 def test_a_live_call_is_not_undone_by_what_we_failed_to_hear(state: CallState) -> None:
-    for evidence in (Evidence.UNCLEAR, Evidence.WITHDRAWN, Evidence.NO_TRACE, Evidence.INTENT):
+    for evidence in (Evidence.UNCLEAR, Evidence.WITHDRAWN, Evidence.INTENT):
         assert judge(state, evidence).state is state
+
+
+@given(evidence=st.lists(EVIDENCE))
+def test_a_call_that_two_provider_calls_claim_stays_in_review_until_a_person_says_it_is_over(
+    evidence: list[Evidence],
+) -> None:
+    for piece in evidence:
+        over = piece is Evidence.DECIDED_OVER
+        expected = CallState.ENDED if over else CallState.REVIEW
+        assert judge(CallState.REVIEW, piece, disputed=True).state is expected
+
+
+@pytest.mark.parametrize("state", [state for state in CallState if state is not CallState.REVIEW])
+def test_a_person_decides_about_calls_in_review_alone(state: CallState) -> None:
+    for decided in (Evidence.DECIDED_NOT_PLACED, Evidence.DECIDED_OVER):
+        assert judge(state, decided).effect is Effect.IGNORE
+
+
+@pytest.mark.parametrize("state", CallState)
+def test_a_second_provider_call_is_an_incident_in_every_state(state: CallState) -> None:
+    assert judge(state, Evidence.CONFLICT).effect is Effect.INCIDENT
 
 
 def test_any_order_and_repetition_with_an_ending_ends_the_call() -> None:

@@ -25,6 +25,26 @@ DURATION = 'a duration is a number and a unit, such as "90s", "15m", "2h" or "1d
 HOURS = 'write days and hours in quotes, such as "Mon-Fri 09:00-12:00, 13:00-20:00; Sat 10:00-16:00"'
 NAME_ONLY = "give the NAME of an environment variable such as VAPI_API_KEY, never the secret itself"
 
+SPEAKER = "give exactly one of assistant_id or squad_id (saved at Vapi), [assistant] or [squad] (sent with every call)"
+TRANSIENT = "assistant: must hold something, and at most 200,000 characters: it goes with every call"
+UNREADABLE = "assistant: holds nan or infinity, or lies too deep: Vapi could not read it"
+CALL_CONTROL = "leave phone-call-control out of serverMessages: with it Vapi leaves hanging up to a server"
+MEMBERS = "needs at least one [[squad.members]]: the call starts with the first"
+DETECTOR = 'needs provider = "vapi", "google" or "openai"'
+HOST = "control_hosts #1: give a host name such as vapi.ai, in small letters, without https:// and without a port"
+
+
+def deep(levels: int) -> dict[str, Any]:
+    """Objects inside objects."""
+    inside: dict[str, Any] = {}
+    for _ in range(levels):
+        inside = {"in": inside}
+    return inside
+
+
+def squad(**member: Any) -> dict[str, Any]:
+    return {"members": [member]}
+
 
 def refusal(kind: type[AccountDefinition | CampaignDefinition], values: dict[str, Any]) -> str:
     with pytest.raises(InvalidDefinition) as caught:
@@ -57,7 +77,19 @@ def refusal(kind: type[AccountDefinition | CampaignDefinition], values: dict[str
             {"base_url": "http://api.vapi.ai"},
             "base_url: use https: over http the key and what people said would travel in the open",
         ),
-        ({"public_url": "https://a"}, "public_url needs at least one [[webhook]] check, or anybody could post results"),
+        (
+            {"public_url": "https://a", "base_url": "https://api.vapi.ai"},
+            "public_url needs at least one [[webhook]] check, or anybody could post results",
+        ),
+        ({"control_hosts": "vapi.ai"}, f"control_hosts: {LIST}"),
+        ({"control_hosts": ["https://vapi.ai"]}, HOST),
+        ({"control_hosts": ["vapi.ai:443"]}, HOST),
+        ({"control_hosts": ["vapi.ai."]}, HOST),
+        ({"control_hosts": [".vapi.ai"]}, HOST),
+        ({"control_hosts": ["VAPI.ai"]}, HOST),
+        ({"control_hosts": ["ai"]}, HOST),
+        ({"control_hosts": ["10.0.0.1"]}, HOST),
+        ({"control_hosts": ["*.vapi.ai"]}, HOST),
         ({"webhook": {}}, f"webhook: {LIST}"),
         ({"webhook": [{}]}, 'webhook #1: needs type = "hmac", "bearer" or "secret"'),
         ({"webhook": [{"type": "jwt"}]}, 'webhook #1: needs type = "hmac", "bearer" or "secret"'),
@@ -68,7 +100,7 @@ def refusal(kind: type[AccountDefinition | CampaignDefinition], values: dict[str
             {"webhook": [{"type": "secret", "secret_env": ["A"]}, {"type": "hmac", "secret_env": ["A"], "algo": 1}]},
             (
                 "webhook #2.algo: no such key; allowed here: algorithm, encoding, message_id_header, payload_format, "
-                "prefix, secret_env, signature_header, timestamp_header, tolerance, type"
+                "prefix, secret_env, secret_is_base64, signature_header, timestamp_header, tolerance, type"
             ),
         ),
     ],
@@ -130,9 +162,59 @@ def test_a_wrong_account_is_refused_by_its_key(changes: dict[str, Any], line: st
             {"starts_at": datetime(2027, 3, 2)},  # noqa: DTZ001 - what is refused
             "starts_at: give the offset too, such as 2026-03-02T09:00:00-05:00 or ...Z",
         ),
+        ({"assistant": {"name": "x"}}, SPEAKER),
+        ({"squad_id": "a-squad"}, SPEAKER),
+        ({"assistant_id": None}, SPEAKER),
+        ({"assistant_id": None, "squad_id": "a", "squad": {"members": [{"assistantId": "b"}]}}, SPEAKER),
         (
-            {"assistant": {"name": "x"}},
-            "give either assistant_id (a saved assistant) or [assistant] (one sent with every call)",
+            {"assistant_id": None, "squad_id": "a", "assistant_version": "v3"},
+            "assistant_version needs assistant_id: only a saved assistant has versions",
+        ),
+        ({"assistant": "x"}, f"assistant: {SECTION}"),
+        ({"assistant": {}}, TRANSIENT),
+        ({"assistant": {"firstMessage": "x" * 200_000}}, TRANSIENT),
+        ({"assistant": {"temperature": float("nan")}}, UNREADABLE),
+        ({"assistant": deep(2_000)}, UNREADABLE),
+        ({"assistant": {"serverMessages": ["hang", "phone-call-control"]}}, f"assistant: {CALL_CONTROL}"),
+        ({"squad": {"members": []}}, f"squad: {MEMBERS}"),
+        ({"squad": {"members": ["a"]}}, f"squad: {MEMBERS}"),
+        ({"squad": {"members": [{"assistantId": "a"}, {}]}}, "squad: member #2 needs either assistantId or assistant"),
+        (
+            {"squad": {"members": [{"assistantId": "a", "assistant": {"name": "b"}}]}},
+            "squad: member #1 needs either assistantId or assistant",
+        ),
+        ({"squad": squad(assistant={"serverMessages": ["phone-call-control"]})}, f"squad: {CALL_CONTROL}"),
+        (
+            {"squad": squad(assistantId="a", assistantOverrides={"serverMessages": ["phone-call-control"]})},
+            f"squad: {CALL_CONTROL}",
+        ),
+        (
+            {"squad": squad(assistantId="a") | {"membersOverrides": {"serverMessages": ["phone-call-control"]}}},
+            f"squad: {CALL_CONTROL}",
+        ),
+        ({"voicemail": {}}, 'voicemail: say at least who detects it, such as provider = "vapi", or a message'),
+        (
+            {"voicemail": {"provider": "gogle"}},
+            "voicemail.provider: input should be 'off', 'vapi', 'google', 'openai' or 'twilio'",
+        ),
+        ({"voicemail": {"provider": "off", "type": "audio"}}, f"voicemail: type {DETECTOR}"),
+        ({"voicemail": {"provider": "twilio", "backoff": {}}}, f"voicemail: backoff {DETECTOR}"),
+        ({"voicemail": {"message": "Hello", "beep_max_await": "5s"}}, f"voicemail: beep_max_await {DETECTOR}"),
+        (
+            {"voicemail": {"provider": "vapi", "beep_max_await": "31s"}},
+            'voicemail: beep_max_await may be up to "30s": Vapi allows nothing else',
+        ),
+        (
+            {"voicemail": {"provider": "vapi", "backoff": {"frequency": "2s"}}},
+            'voicemail.backoff: frequency must be at least "2.5s": Vapi allows nothing else',
+        ),
+        (
+            {"voicemail": {"provider": "vapi", "backoff": {"max_retries": 11}}},
+            "voicemail.backoff.max_retries: input should be less than or equal to 10",
+        ),
+        (
+            {"voicemail": {"message": "x" * 1001}},
+            "voicemail.message: string should have at most 1000 characters",
         ),
     ],
 )
@@ -153,9 +235,13 @@ def test_everything_is_read_back_from_the_database_as_it_was() -> None:
         "starts_at": datetime(2027, 3, 2, 9, tzinfo=UTC),
         "windows": {"Mon": ["09:00-12:00", "13:00-17:00"], "Sat": "22:00-02:00"},
         "mapping": {"variables": {"plan": "Plan"}},
+        "voicemail": {"provider": "vapi", "beep_max_await": "7.5s", "backoff": {"frequency": "2.5s"}, "message": "Hi"},
+        "assistant_id": None,
+        "squad": {"members": [{"assistant": {"firstMessage": "Hi", "since": date(2027, 1, 1)}}], "name": "two"},
     }
     definition = CampaignDefinition.model_validate(CAMPAIGN | changes)
-    assert CampaignDefinition.model_validate(definition.model_dump(mode="json")) == definition
+    stored = json.loads(json.dumps(definition.model_dump(mode="json")))
+    assert CampaignDefinition.model_validate(stored).model_dump(mode="json") == stored
     account = AccountDefinition.model_validate(ACCOUNT | {"webhook": [{"type": "hmac", "secret_env": ["A"]}]})
     assert AccountDefinition.model_validate(account.model_dump(mode="json")) == account
 

@@ -9,7 +9,28 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.rules.pacing import HORIZON, Demand, free_lines, share, slots_within, stamp
+from campaigns.rules.pacing import (
+    CROWDED,
+    HORIZON,
+    MISSED,
+    MOST_TOGETHER,
+    RISE,
+    TOGETHER,
+    Ceiling,
+    Demand,
+    choose_number,
+    free_lines,
+    lateness,
+    lowered,
+    our_lines,
+    pause_after,
+    risen,
+    room_on,
+    share,
+    slots_within,
+    stamp,
+    together,
+)
 
 NOW = datetime(2027, 3, 2, 17, tzinfo=UTC)
 
@@ -18,10 +39,15 @@ def demand(turn: int, *, weight: int = 1, held: int = 0, cap: int | None = None)
     return Demand(UUID(int=turn), weight, held, cap)
 
 
-def test_the_lower_of_limit_and_ceiling_less_reserve_and_use_is_free() -> None:
-    assert free_lines(limit=10, ceiling=None, reserve=2, held=3) == 5
-    assert free_lines(limit=10, ceiling=6, reserve=2, held=3) == 1
-    assert free_lines(limit=10, ceiling=4, reserve=2, held=3) == 0
+def test_lines_in_use_are_taken_off_what_we_may_use() -> None:
+    assert our_lines(limit=10, granted=None, reserve=2) == 8
+    assert our_lines(limit=10, granted=6, reserve=2) == 4
+    assert our_lines(limit=10, granted=60, reserve=2) == 8
+    assert our_lines(limit=10, granted=1, reserve=2) == 1  # or nobody would ever find out that there are more again
+    assert free_lines(ours=8, ceiling=None, held=3) == 5
+    assert free_lines(ours=8, ceiling=6, held=3) == 3
+    assert free_lines(ours=8, ceiling=9, held=3) == 5
+    assert free_lines(ours=8, ceiling=2, held=3) == 0
 
 
 @given(
@@ -70,3 +96,141 @@ def test_slots_are_never_closer_than_the_rate_allows(rate: float, rounds: list[t
 def test_a_slow_rate_still_gives_a_slot_when_its_time_has_come() -> None:
     assert slots_within(next_slot=NOW - timedelta(seconds=5), now=NOW, rate=0.1) == 1
     assert slots_within(next_slot=NOW + timedelta(seconds=5), now=NOW, rate=0.1) == 0
+
+
+@given(gaps=st.lists(st.integers(0, 300), max_size=60))
+def test_lots_hold_every_call_once_in_order_and_none_is_long_or_large(gaps: list[int]) -> None:
+    slots, at = [], NOW
+    for gap in gaps:
+        at += timedelta(milliseconds=gap)
+        slots.append(at)
+    lots = together(slots)
+    assert [place for lot in lots for place in lot] == list(range(len(slots)))
+    for lot in lots:
+        assert slots[lot[-1]] - slots[lot.start] < TOGETHER
+        assert 1 <= len(lot) <= MOST_TOGETHER
+
+
+def test_up_to_ten_calls_a_second_each_goes_alone() -> None:
+    slots, _ = stamp(20, next_slot=NOW, now=NOW, rate=10)
+    assert together(slots) == [range(place, place + 1) for place in range(20)]
+
+
+def test_a_call_may_be_late_by_less_than_the_gap_to_the_next() -> None:
+    assert lateness(0.2) == lateness(1) == MISSED
+    assert lateness(3) == timedelta(seconds=0.3)
+    assert lateness(1000) == CROWDED
+
+
+def test_one_line_is_won_back_after_the_other() -> None:
+    ceiling = lowered(None, in_use=7, remaining=0, real=NOW)
+    assert ceiling == Ceiling(7, NOW + RISE)
+    assert risen(ceiling, ours=10, real=NOW + RISE / 2) == ceiling
+    assert risen(ceiling, ours=10, real=NOW + RISE) == Ceiling(8, NOW + RISE * 2)
+    assert risen(ceiling, ours=10, real=NOW + RISE * 2.5) == Ceiling(9, NOW + RISE * 3)
+    assert risen(ceiling, ours=10, real=NOW + RISE * 3) is None
+
+
+@given(
+    ours=st.integers(1, 40),
+    happens=st.lists(st.tuples(st.floats(0, 30), st.none() | st.integers(0, 50), st.integers(0, 3)), max_size=30),
+)
+def test_a_ceiling_is_never_above_what_is_granted_nor_below_one_and_always_goes_away(
+    ours: int, happens: list[tuple[float, int | None, int]]
+) -> None:
+    """`happens`: the pause before it, then a refusal with so many lines in use and left, or (None) only a look."""
+    ceiling: Ceiling | None = None
+    real = refused_at = NOW
+    for pause, in_use, remaining in happens:
+        real += timedelta(seconds=pause)
+        if ceiling is not None:
+            before, ceiling = ceiling, risen(ceiling, ours=ours, real=real)
+            assert ceiling is None or before.lines <= ceiling.lines < ours
+            assert ceiling is None or real < ceiling.rises_at <= real + RISE
+            assert (ceiling is None) == (
+                before.lines >= ours or before.rises_at + RISE * (ours - before.lines - 1) <= real
+            )
+        if in_use is not None:
+            before_it = ceiling
+            ceiling, refused_at = lowered(ceiling, in_use=in_use, remaining=remaining, real=real), real
+            assert 1 <= ceiling.lines <= max(1, in_use + remaining)
+            assert before_it is None or ceiling.lines <= before_it.lines
+            assert ceiling.rises_at == real + RISE
+    if ceiling is not None:
+        assert risen(ceiling, ours=ours, real=refused_at + RISE * ours) is None
+
+
+@given(looks=st.lists(st.floats(0, 20), min_size=1, max_size=20), lines=st.integers(1, 10))
+def test_how_often_somebody_looks_does_not_change_when_a_ceiling_rises(looks: list[float], lines: int) -> None:
+    start = Ceiling(lines, NOW + RISE)
+    looked_at: Ceiling | None = start
+    real = NOW
+    for pause in looks:
+        real += timedelta(seconds=pause)
+        looked_at = risen(looked_at, ours=12, real=real) if looked_at is not None else None
+    assert looked_at == risen(start, ours=12, real=real)
+
+
+@given(
+    most=st.lists(st.none() | st.integers(1, 6), min_size=1, max_size=5),
+    calls=st.lists(st.tuples(st.integers(0, 50), st.none() | st.integers(0, 4)), max_size=40),
+)
+def test_no_number_gets_more_calls_than_it_may_and_none_is_left_idle(
+    most: list[int | None], calls: list[tuple[int, int | None]]
+) -> None:
+    numbers = [UUID(int=turn) for turn in range(len(most))]
+    caps = dict(zip(numbers, most, strict=True))
+    held: dict[UUID, int] = {}
+    for turn, last in calls:
+        before = UUID(int=last) if last is not None else None
+        room = room_on(numbers, held=held, most=caps)
+        chosen = choose_number(numbers, held=held, most=caps, last=before, turn=turn)
+        assert (chosen is None) == (room == 0)
+        if chosen is None:
+            continue
+        open_ = [each for each in numbers if (top := caps[each]) is None or held.get(each, 0) < top]
+        assert chosen in open_
+        others = [each for each in open_ if each != before]
+        assert (chosen != before) == bool(others)
+        assert held.get(chosen, 0) == min(held.get(each, 0) for each in (others or open_))
+        held[chosen] = held.get(chosen, 0) + 1
+
+
+def test_numbers_with_as_many_calls_take_turns() -> None:
+    numbers = [UUID(int=turn) for turn in range(3)]
+    chosen = [choose_number(numbers, held={}, most={}, last=None, turn=turn) for turn in range(6)]
+    assert chosen == numbers * 2
+
+
+@given(
+    campaigns=st.lists(st.tuples(st.integers(1, 9), st.none() | st.integers(1, 6)), min_size=1, max_size=5),
+    lines=st.integers(1, 12),
+    ends=st.lists(st.integers(0, 100), min_size=1, max_size=60),
+)
+def test_whoever_has_people_due_gets_a_line_before_others_have_had_their_weight_again(
+    campaigns: list[tuple[int, int | None]], lines: int, ends: list[int]
+) -> None:
+    """Lines come free one at a time, in any order: in use they stand as the weights do, and nobody waits for ever."""
+    held = dict.fromkeys(range(len(campaigns)), 0)
+
+    def fill() -> None:
+        wanted = [demand(turn, weight=weight, held=held[turn], cap=cap) for turn, (weight, cap) in enumerate(campaigns)]
+        for campaign_id, more in share(lines - sum(held.values()), wanted).items():
+            held[campaign_id.int] += more
+
+    fill()
+    for end in ends:
+        busy = [turn for turn, count in held.items() if count]
+        held[busy[end % len(busy)]] -= 1
+        fill()
+        poorest = [turn for turn, (_, cap) in enumerate(campaigns) if cap is None or held[turn] < cap]
+        for poor in poorest:  # nobody else is a whole line above where the weights would have them both
+            for rich, (weight, _) in enumerate(campaigns):
+                if held[rich] and rich != poor and sum(held.values()) == lines:
+                    assert (held[rich] - 1) / weight <= (held[poor] + 1) / campaigns[poor][0]
+
+
+def test_a_provider_that_is_away_is_tried_now_and_then() -> None:
+    pauses = [pause_after(doubts) for doubts in range(9)]
+    assert pauses == [None] * 3 + [timedelta(seconds=seconds) for seconds in (5, 10, 20, 40, 60, 60)]
+    assert pause_after(1000) == timedelta(seconds=60)

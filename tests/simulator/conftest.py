@@ -93,6 +93,16 @@ class Simulator:
     def ledger(self) -> dict[str, Any]:
         return self.client.get("/simulator/ledger").json()
 
+    def until_all_is_sent(self) -> dict[str, int]:
+        """How webhooks fared, once none is on its way; only where no message is retried."""
+
+        def settled() -> dict[str, int] | None:
+            now = self.client.get("/simulator/ledger?calls=false").json()["totals"]["webhooks"]
+            sent = now["messages"] - now.get("lost", 0) + now.get("doubled", 0)
+            return now if now["delivered"] == sent else None
+
+        return eventually(settled, "every message has been delivered")
+
     def entry(self, call_id: str) -> dict[str, Any]:
         """What the ledger says about one call."""
         return next(entry for entry in self.ledger()["calls"] if entry["id"] == call_id)
@@ -176,17 +186,15 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(scope="session")
 def _shared_simulator() -> Iterator[Simulator]:
     with Simulator("--speed", "1000") as running:
-        running.set(concurrency=1000, credentials={CREDENTIAL: SECRET})
         yield running
 
 
 @pytest.fixture
 def simulator(_shared_simulator: Simulator) -> Iterator[Simulator]:
     """The one that most tests share; settings are put back afterwards, calls stay."""
-    before = _shared_simulator.client.get("/simulator/settings").json()
-    del before["credentials"]
+    _shared_simulator.set(concurrency=1000, credentials={CREDENTIAL: SECRET})
     yield _shared_simulator
-    _shared_simulator.set(**before)
+    assert _shared_simulator.client.delete("/simulator/settings").json()["concurrency"] == 10
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from campaigns.cli.simulator import simulator as command
+from campaigns.simulator.scenario import load_scenario
 
 
 def _run(*arguments: str) -> Any:
@@ -27,6 +29,29 @@ def test_help_carries_an_example() -> None:
     result = _run("--help")
     assert result.exit_code == 0
     assert "outbound simulator --port 8099" in re.sub(r"\s+", " ", result.output)
+
+
+def test_the_example_scenario_is_printed_and_can_be_used(tmp_path: Path) -> None:
+    result = _run("--example")
+    assert result.exit_code == 0
+    file = tmp_path / "printed.toml"
+    file.write_text(result.stdout)
+    assert load_scenario(file, {}).people["+14155550123"].faults == ("accept_then_reset", "none")
+
+
+def test_secrets_are_read_from_the_dotenv_file_and_the_environment_goes_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scenario.toml").write_text('key = "env:REHEARSAL_KEY"\n[credentials]\nc = "env:REHEARSAL_SECRET"\n')
+    result = _run("--scenario", "scenario.toml", "--port", "70000")
+    assert "REHEARSAL_KEY is not set" in result.stderr
+    (tmp_path / ".env").write_text("REHEARSAL_KEY=written\nREHEARSAL_SECRET=written\n")
+    result = _run("--scenario", "scenario.toml", "--port", "70000")
+    assert "--port 70000 cannot be" in result.stderr
+    monkeypatch.setenv("REHEARSAL_SECRET", "")
+    result = _run("--scenario", "scenario.toml", "--port", "70000")
+    assert "REHEARSAL_SECRET is not set" in result.stderr
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", "::"])  # noqa: S104 - must be refused

@@ -72,3 +72,37 @@ def test_which_posts_go_wrong_depends_on_seed_number_and_count(start: Any) -> No
     assert once == again
     assert {201, 500} == {status for answers in once.values() for status in answers}
     assert any(answers[0] != answers[1] for answers in once.values())
+
+
+def test_a_person_can_be_given_a_script_of_faults(simulator: Any) -> None:
+    number = simulator.new_number()
+    script = ["accept_then_reset", "refuse_402", "none", "refuse_reset", "accept_then_503", "slow", "refuse_418"]
+    simulator.set(people={number: {"faults": script}}, post_faults={"slow_seconds": [0.05, 0.1]})
+    seen: list[int | str] = []
+    for _ in [*script, "beyond"]:
+        try:
+            seen.append(simulator.post(number).status_code)
+        except (httpx.ReadError, httpx.RemoteProtocolError):
+            seen.append("broken")
+    assert seen == ["broken", 402, 201, "broken", 503, 201, 418, 201]
+    assert _accepted(simulator, number) == 5
+
+
+@pytest.mark.parametrize("status", [402, 403, 429, 503])
+def test_a_share_of_posts_can_be_refused_with_any_status(simulator: Any, status: int) -> None:
+    simulator.set(post_faults={f"refuse_{status}": 1})
+    number = simulator.new_number()
+    answer = simulator.post(number)
+    assert answer.status_code == status
+    assert answer.json()["statusCode"] == status
+    assert answer.json()["error"]
+    assert _accepted(simulator, number) == 0
+
+
+def test_a_slow_answer_takes_its_time_and_is_the_plain_one(simulator: Any) -> None:
+    simulator.set(post_faults={"slow": 1, "slow_seconds": [0.4, 0.5]})
+    number = simulator.new_number()
+    with pytest.raises(httpx.ReadTimeout):
+        simulator.client.post("/call", json=simulator.body(number), timeout=0.2)
+    assert simulator.place(number)["status"] == "queued"
+    assert _accepted(simulator, number) == 2

@@ -54,17 +54,17 @@ def test_without_the_key_no_call_is_placed(simulator: Any) -> None:
         ({"assistantOverrides": {"server": {"url": "nowhere"}}}, "assistantOverrides.server.url must be a URL address"),
         (
             {"assistantOverrides": {"server": {"url": "http://h/", "timeoutSeconds": 0}}},
-            "assistantOverrides.server.timeoutSeconds must be a number between 1 and 300",
+            "assistantOverrides.server.timeoutSeconds must not be less than 1",
         ),
-        ({"name": "n" * 41}, "name must be a string shorter than or equal to 40 characters"),
-        ({"customer": {"name": "n" * 41}}, "customer.name must be a string shorter than or equal to 40 characters"),
+        ({"name": "n" * 41}, "name must be shorter than or equal to 40 characters"),
+        ({"customer": {"name": "n" * 41}}, "customer.name must be shorter than or equal to 40 characters"),
         (
             {"customer": {"externalId": "n" * 41}},
-            "customer.externalId must be a string shorter than or equal to 40 characters",
+            "customer.externalId must be shorter than or equal to 40 characters",
         ),
         (
             {"customer": {"extension": "1" * 11}},
-            "customer.extension must be a string shorter than or equal to 10 chara",
+            "customer.extension must be shorter than or equal to 10 characters",
         ),
         ({"customer": {"number": "4155550142"}}, "customer.number must be a valid phone number in the E.164 format."),
         ({"customer": {"number": None}}, "customer.number must be a valid phone number in the E.164 format."),
@@ -121,8 +121,8 @@ def test_an_odd_number_is_taken_when_its_check_is_off(simulator: Any) -> None:
 
 def test_what_is_not_simulated_is_refused_loudly(simulator: Any) -> None:
     answer = simulator.post(schedulePlan={"earliestAt": "2026-01-01T00:00:00Z"})
-    assert answer.status_code == 501
-    assert "schedulePlan" in answer.json()["message"]
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("the simulator does not simulate schedulePlan")
 
 
 @pytest.mark.parametrize("route", ["/call/nobody", "/nowhere"])

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from campaigns.simulator.clock import Clock, epoch_ms, iso
+from campaigns.simulator.mistakes import SimulatorError
 from campaigns.simulator.rates import SlidingSecond, most_in_a_second
-from campaigns.simulator.scenario import OverConcurrency, Scenario, SimulatorError, load_scenario
+from campaigns.simulator.scenario import OverConcurrency, Scenario, load_scenario
 
 
 def _file(tmp_path: Path, content: str) -> Path:
@@ -24,10 +25,12 @@ def test_the_example_names_every_key_with_its_default() -> None:
     example = load_scenario(path, {})
     assert example.model_fields_set == set(Scenario.model_fields) - {"org_id"}
     plain = Scenario()
-    for table in ("outcomes", "moods", "durations", "post_faults", "webhooks"):
+    for table in ("outcomes", "moods", "durations", "post_faults", "webhooks", "listing"):
         assert getattr(example, table) == getattr(plain, table)
         assert getattr(example, table).model_fields_set == set(type(getattr(plain, table)).model_fields)
-    for key in ("seed", "key", "concurrency", "over_concurrency"):
+    for table in ("key_revoked", "outage"):
+        assert getattr(example, table).model_fields_set == set(type(getattr(plain, table)).model_fields)
+    for key in ("seed", "key", "concurrency", "over_concurrency", "retry_after"):
         assert getattr(example, key) == getattr(plain, key)
 
 
@@ -52,11 +55,28 @@ def test_secrets_can_come_from_the_environment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("concurrency = -1", "concurrency: Input should be greater than or equal to 0"),
-        ("[webhooks]\nlots = 1", "webhooks.lots: no such key; allowed here: lost, doubled, hang, report_unanswered"),
-        ('[people."+1".x]\na = 1', "people.+1.x: no such key; allowed here: outcomes, mood"),
-        ('[people."+1"]\noutcomes = ["gone"]', "people.+1.outcomes.0: Input should be 'answered', 'no_answer'"),
+        ("concurrency = -1", "concurrency: must be 0 or more"),
+        (
+            "[webhooks]\nlots = 1",
+            "webhooks.lots: no such key; allowed here: lost, doubled, reordered, late, early, late_seconds, hang",
+        ),
+        ('[people."+1".x]\na = 1', "people.+1.x: no such key; allowed here: outcomes, mood, faults, webhooks"),
+        ('[people."+1"]\noutcomes = ["gone"]', "people.+1.outcomes.0: must be one of: answered, no_answer, busy"),
         ("concurrency", "is not valid TOML"),
+        ("concurrency = true", "concurrency: must be a whole number"),
+        ("retry_after = 1", "retry_after: must be true or false"),
+        ('key = ""', "key: must not be empty"),
+        ("key = 1", "key: must be text in quotes"),
+        ("webhooks = 1", "webhooks: must be a table"),
+        ('[webhooks]\nlost = "x"', "webhooks.lost: must be a number"),
+        ("[durations]\ntalk = 5", "durations.talk: must be a list in brackets"),
+        ("[durations]\ntalk = [5]", "durations.talk.1: is missing; it must be given"),
+        ("[post_faults]\nrefuse_200 = 1", "post_faults: no such key refuse_200; allowed here: accept_then_500 (or"),
+        ('[people."+1"]\nfaults = ["boom"]', "people.+1.faults.0: 'boom' is no fault of a POST; allowed: none, acc"),
+        ('[people."+1"]\nwebhooks = [{ ended = "x" }]', "people.+1.webhooks.0.ended: must be one of: none, lost, dou"),
+        ("[limits.n]", "limits.n.per_day: is missing; it must be given"),
+        ("[outage]\nspans = [[2030-01-01T00:00:00Z, 2029-01-01T00:00:00Z]]", "outage.spans.0: must be two moments, ["),
+        ("[key_revoked]\nat = 2030-01-01T00:00:00", "key_revoked.at: must be a moment with its offset, such as"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_key_and_what_is_allowed(tmp_path: Path, content: str, message: str) -> None:
@@ -65,6 +85,18 @@ def test_a_wrong_file_is_named_with_its_key_and_what_is_allowed(tmp_path: Path, 
         load_scenario(path, {})
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "Input should" not in str(caught.value)
+
+
+def test_every_mistake_has_its_own_line(tmp_path: Path) -> None:
+    path = _file(tmp_path, "concurrency = -1\n[webhooks]\nlost = 2\n")
+    with pytest.raises(SimulatorError) as caught:
+        load_scenario(path, {})
+    assert str(caught.value).split("\n") == [
+        f"{path}: concurrency: must be 0 or more",
+        f"{path}: webhooks.lost: must be 1 or less",
+    ]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -189,3 +189,118 @@ def test_doubled_messages_arrive_twice(simulator: Any, receiver: Any) -> None:
     bodies = [webhook.raw for webhook in webhooks if webhook.label == "end-of-call-report"]
     assert bodies[0] == bodies[1]
     assert sum(webhook.label == "queued" for webhook in webhooks) == 2
+
+
+def _scripted(simulator: Any, receiver: Any, *scripts: dict[str, str]) -> list[str]:
+    """The labels of what arrives about one answered call whose messages meet these scripts, call after call."""
+    number = simulator.new_number()
+    simulator.set(
+        outcomes={"answered": 1}, people={number: {"webhooks": list(scripts)}}, webhooks={"hang": 0, "lost": 1}
+    )
+    for _ in scripts[1:]:
+        simulator.finished(simulator.place(number)["id"])
+    call = simulator.place(number, assistantOverrides=receiver.overrides())
+    return [webhook.label for webhook in receiver.until(call["id"], "end-of-call-report")]
+
+
+def test_a_scripted_call_meets_its_script_and_nothing_else(simulator: Any, receiver: Any) -> None:
+    labels = _scripted(simulator, receiver, {"ringing": "lost", "end-of-call-report": "none"})
+    assert labels == ["queued", "in-progress", "ended", "end-of-call-report"]
+    assert _scripted(simulator, receiver, {"queued": "lost"}, {}) == [
+        "queued",
+        "ringing",
+        "in-progress",
+        "ended",
+        "end-of-call-report",
+    ]
+
+
+def test_a_reordered_message_is_overtaken_by_the_next(simulator: Any, receiver: Any) -> None:
+    labels = _scripted(simulator, receiver, {"queued": "reordered", "ended": "reordered"})
+    assert labels[:3] == ["ringing", "queued", "in-progress"]
+    assert labels[3] == "end-of-call-report"
+
+
+def test_what_overtakes_may_be_lost_and_the_overtaken_still_comes(simulator: Any, receiver: Any) -> None:
+    labels = _scripted(simulator, receiver, {"queued": "reordered", "ringing": "lost"})
+    assert labels == ["queued", "in-progress", "ended", "end-of-call-report"]
+
+
+def test_a_late_message_comes_after_the_report(simulator: Any, receiver: Any, wait_until: Any) -> None:
+    # On a slow machine the late one may be there already.
+    assert _scripted(simulator, receiver, {"in-progress": "late"})[:4] == [
+        "queued",
+        "ringing",
+        "ended",
+        "end-of-call-report",
+    ]
+    last = receiver.received[-1].message["call"]["id"]
+    labels = [webhook.label for webhook in receiver.until(last, "in-progress")]
+    assert labels[-2:] == ["end-of-call-report", "in-progress"]
+
+
+def test_what_is_kept_back_comes_even_when_no_report_is_wanted(simulator: Any, receiver: Any) -> None:
+    simulator.set(outcomes={"busy": 1}, webhooks={"reordered": 1})
+    overrides = receiver.overrides() | {"serverMessages": ["status-update"]}
+    call = simulator.place(assistantOverrides=overrides)
+    labels = [webhook.label for webhook in receiver.until(call["id"], "ended")]
+    assert labels == ["ringing", "queued", "ended"]
+
+
+def test_a_late_report_is_held_up(simulator: Any, receiver: Any) -> None:
+    simulator.set(webhooks={"late_seconds": [0.3, 0.4]})
+    started = time.monotonic()
+    labels = _scripted(simulator, receiver, {"end-of-call-report": "late"})
+    assert labels == ["queued", "ringing", "in-progress", "ended", "end-of-call-report"]
+    assert time.monotonic() - started > 0.3
+
+
+def test_an_early_message_arrives_before_the_post_is_answered(simulator: Any, receiver: Any) -> None:
+    receiver.reply = lambda webhook: time.sleep(0.3 if webhook.label == "queued" else 0) or 200
+    simulator.set(webhooks={"early": 1})
+    call = simulator.place(assistantOverrides=receiver.overrides())
+    assert "queued" in {webhook.label for webhook in receiver.about(call["id"])}
+    assert simulator.get(call["id"])["updatedAt"] > call["updatedAt"]  # the receiver's answer was waited for
+
+
+def test_which_faults_meet_a_call_does_not_depend_on_the_order_of_arrival(start: Any, receiver: Any) -> None:
+    numbers = [f"+14156{i:06}" for i in range(10)]
+    share = 0.2
+
+    def fates(order: list[str]) -> dict[str, list[str]]:
+        own = start("--speed", "1500")
+        own.set(
+            concurrency=100,
+            credentials={"rehearsal-credential": "s"},
+            webhooks={"lost": share, "doubled": share, "reordered": share, "hang": 0, "late_seconds": [0, 0]},
+            outcomes={"busy": 1},
+        )
+        ids = {own.place(number, assistantOverrides=receiver.overrides())["id"]: number for number in order}
+        for call in ids:
+            own.finished(call)
+        own.until_all_is_sent()
+        return {number: sorted(webhook.label for webhook in receiver.about(call)) for call, number in ids.items()}
+
+    once = fates(numbers)
+    assert once == fates(numbers[::-1])
+    assert len({tuple(labels) for labels in once.values()}) > 3
+
+
+def test_connections_are_kept_and_a_server_that_closes_them_loses_nothing(start: Any, receiver: Any) -> None:
+    own = start("--speed", "1000")
+    own.set(credentials={"rehearsal-credential": "s"}, outcomes={"answered": 1}, webhooks={"hang": 0})
+    for _ in range(5):
+        call = own.place(assistantOverrides=receiver.overrides())
+        assert len(receiver.until(call["id"], "end-of-call-report")) == 5
+    totals = own.until_all_is_sent()
+    assert totals["delivered"] == totals["attempts"] == 25
+
+
+def test_a_receiver_that_is_not_there_is_given_up_and_counted(start: Any, wait_until: Any) -> None:
+    own = start("--speed", "1000")
+    overrides = {"server": {"url": "http://127.0.0.1:1/"}, "serverMessages": ["end-of-call-report"]}
+    own.place(assistantOverrides=overrides)
+    totals = wait_until(
+        lambda: (now := own.ledger()["totals"]["webhooks"]) and now.get("given_up") and now, "it is given up"
+    )
+    assert totals["failed: ConnectionRefusedError"] == 1

@@ -165,6 +165,20 @@ def test_an_unknown_status_does_not_hide_an_end(call: dict[str, Any], status: Ca
     assert read_call(call, now=CREATED).status is status
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("outboundPhoneCall", "outbound"),
+        (None, "outbound"),
+        (["webCall"], "outbound"),
+        ("inboundPhoneCall", "not"),
+        ("webCall", "not"),
+    ],
+)
+def test_a_call_that_nobody_was_rung_for_is_told_apart(word: Any, told: str) -> None:
+    assert message_about({"id": ID, "type": word}).outbound is (told == "outbound")
+
+
 def test_an_older_call_object_moves_nothing() -> None:
     assert message_about({"id": ID, "status": "ringing"}).status is None
 
@@ -173,8 +187,12 @@ def test_a_deleted_call_that_was_not_over_tells_no_status() -> None:
     assert message_about({"id": ID, "status": "scheduled"}, type="call.deleted").status is None
 
 
-def test_unknown_types_and_missing_ones_are_told_for_information() -> None:
-    assert (message_about({}, type="lunar-eclipse").kind, message_about({}, type=None).type) == (OTHER, "unknown")
+def test_a_type_that_we_know_is_told_apart_from_one_that_nobody_heard_of() -> None:
+    for word in ("speech-update", "contact.dispatched", 'transcript[transcriptType="final"]'):
+        assert message_about({}, type=word).kind is OTHER
+    for word in ("lunar-eclipse", "[x]", None):
+        assert message_about({}, type=word).kind is MessageKind.UNKNOWN
+    assert message_about({}, type=None).type == "unknown"
     assert message_about({}, type=None, toolCallList=[{"id": "1"}]).kind is REQUEST
 
 

@@ -47,6 +47,7 @@ def expected(kind_of: str, kind: MessageKind, moment: int, key: str, **more: Any
         "ending": None,
         "limits": None,
         "control_url": CONTROL,
+        "outbound": True,
     }
     return Message(type=kind_of, kind=kind, dedupe_key=f"{ID}:{key}", body={}, **(facts | more))
 
@@ -296,8 +297,8 @@ def test_an_inbound_call_is_none_of_ours(pushed: Pushed) -> None:
     message = read_message(pushed("assistant-request"))
     inbound = "0198f2c4-9c01-7aa0-8c44-5566778899aa"
     key = f"assistant-request:::::{stamp(60000)}"
-    strangers = expected("assistant-request", REQUEST, 60000, key, call_id=None, provider_id=inbound, control_url=None)
-    assert told(message) == replace(strangers, dedupe_key=f"{inbound}:{key}")
+    strangers = expected("assistant-request", REQUEST, 60000, key, call_id=None, provider_id=inbound)
+    assert told(message) == replace(strangers, dedupe_key=f"{inbound}:{key}", control_url=None, outbound=False)
 
 
 def test_a_message_about_no_call_is_known_by_its_body(pushed: Pushed, recording: Recording) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from campaigns.errors import MalformedMessage
 from campaigns.vapi.events import read_call, read_message
 from campaigns.vapi.redaction import DEEPEST, REDACTED, TOO_DEEP, redacted, storable, unsigned
 
@@ -154,6 +155,11 @@ def test_doors_and_prompts_are_taken_out(given: dict[str, Any], kept: dict[str, 
     [
         ("https://s.example.org/a.wav?X-Amz-Signature=1&b=2", "https://s.example.org/a.wav"),
         ("https://s.example.org/a.wav?b=2&sig=1", "https://s.example.org/a.wav"),
+        ("https://s.example.org/a.wav?a=1&access_token=1", "https://s.example.org/a.wav"),
+        ("https://s.example.org/a.wav?apiKey=1", "https://s.example.org/a.wav"),
+        ("https://s.example.org/a.wav?jwt=1", "https://s.example.org/a.wav"),
+        (" HTTPS://s.example.org/a.wav?sig=1", " HTTPS://s.example.org/a.wav"),
+        ("https://s.example.org/a?keyword=1&tokens", "https://s.example.org/a?keyword=1&tokens"),
         ("https://s.example.org/a?search=1&expired=no", "https://s.example.org/a?search=1&expired=no"),
         ("see https://s.example.org/a?sig=1", "see https://s.example.org/a?sig=1"),
     ],
@@ -183,13 +189,26 @@ def test_a_number_too_long_to_print_is_left_out() -> None:
     assert storable([10**5000]) == [None]
 
 
-def test_what_lies_too_deep_is_cut_off_and_the_rest_is_kept() -> None:
+def nested(levels: int) -> Any:
     deep: Any = "bottom"
-    for _ in range(500):
+    for _ in range(levels):
         deep = [deep]
-    message = read_message(json.dumps({"type": "hang", "callId": "1", "deep": deep}).encode())
+    return deep
+
+
+def test_what_lies_too_deep_in_an_answer_is_cut_off_and_the_rest_is_kept() -> None:
+    message = read_call({"id": "1", "deep": nested(500)}, now=NOW)
     assert message.provider_id == "1"
     found, levels = message.body["deep"], 1
     while isinstance(found, list):
         found, levels = found[0], levels + 1
     assert (found, levels) == (TOO_DEEP, DEEPEST)
+
+
+def test_a_webhook_may_be_nested_so_deep_and_no_deeper() -> None:
+    def sent(levels: int) -> bytes:
+        return json.dumps({"type": "hang", "callId": "1", "deep": nested(levels - 1)}).encode()
+
+    assert read_message(sent(DEEPEST)).provider_id == "1"
+    with pytest.raises(MalformedMessage, match="more than 64 levels"):
+        read_message(sent(DEEPEST + 1))

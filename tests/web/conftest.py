@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
 import os
 import socket
 import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,25 +25,36 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from campaigns import clock, db
+from campaigns.cli.up import WEB
 from campaigns.embedded import Servers
 from campaigns.pipeline import scheduling
 from campaigns.rules.definition import AccountDefinition
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-SECRETS = {"HOOK_OLD": "secret of old", "HOOK_NEW": "secret of new", "HOOK_OTHER": "secret of the other"}
+SECRETS = {
+    "HOOK_OLD": "secret of old",
+    "HOOK_NEW": "secret of new",
+    "HOOK_OTHER": "secret of the other",
+    "HOOK_ENCODED": base64.b64encode(b"secret in base64").decode(),
+}
 GUESSED = "guessed"
 HMAC = {"type": "hmac", "secret_env": ["HOOK_OLD", "HOOK_NEW"]}
 ACCOUNTS: list[dict[str, Any]] = [
     {"name": "main", "webhook": [HMAC]},
     {"name": "other", "webhook": [{"type": "hmac", "secret_env": ["HOOK_OTHER"]}]},
     {"name": "unproven"},
-    {"name": "unset", "webhook": [{"type": "bearer", "secret_env": ["HOOK_NEVER_SET"]}]},
-    {"name": "odd", "webhook": [{**HMAC, "payload_format": "{timestamp}"}]},
+    {"name": "encoded", "webhook": [{"type": "hmac", "secret_env": ["HOOK_ENCODED"], "secret_is_base64": True}]},
     {
         "name": "proxied",
         "public_url": "https://calls.example.com/base",
         "webhook": [{**HMAC, "payload_format": "{url}.{body}"}],
     },
+]
+
+LATECOMERS: list[dict[str, Any]] = [
+    # No web process starts with these; they are applied while it runs.
+    {"name": "unset", "webhook": [{"type": "bearer", "secret_env": ["HOOK_NEVER_SET"]}]},
+    {"name": "odd", "webhook": [{**HMAC, "payload_format": "{timestamp}"}]},
 ]
 
 
@@ -94,7 +105,9 @@ def signed(body: bytes, *, secret: str = SECRETS["HOOK_OLD"], at: datetime | Non
 
 
 @contextmanager
-def running(database: str, redis: str, directory: Path) -> Iterator[Web]:
+def running(
+    database: str, redis: str, directory: Path, *, command: Sequence[str] = WEB, **environment: str
+) -> Iterator[Web]:
     """The web process, answering, with its log in `directory`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -102,7 +115,7 @@ def running(database: str, redis: str, directory: Path) -> Iterator[Web]:
     log = directory / f"web-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "workers.asgi:app", "--host", "127.0.0.1", "--port", str(port)],
+            command,
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=directory,
@@ -112,6 +125,8 @@ def running(database: str, redis: str, directory: Path) -> Iterator[Web]:
                 "PYTHONPATH": str(Path(__file__).parents[2]),
                 "DATABASE_URL": database,
                 "REDIS_URL": redis,
+                "OUTBOUND_PORT": str(port),
+                **environment,
                 **SECRETS,
             },
         )
@@ -133,6 +148,17 @@ def running(database: str, redis: str, directory: Path) -> Iterator[Web]:
         process.wait(20)
 
 
+def apply(url: str, accounts: list[dict[str, Any]]) -> None:
+    """Apply account files."""
+    engine = db.connect(url, pool_size=1)
+    with db.Session(engine) as session, session.begin():
+        moment = clock.read(session)
+        for values in accounts:
+            definition = AccountDefinition.model_validate({"key_env": "VAPI_API_KEY", **values})
+            scheduling.apply_account(session, definition, who="test", now=moment.now, real=moment.real)
+    engine.dispose()
+
+
 @contextmanager
 def with_accounts(embedded: Servers, template: str) -> Iterator[str]:
     """A database with the accounts in it."""
@@ -141,14 +167,9 @@ def with_accounts(embedded: Servers, template: str) -> Iterator[str]:
     with psycopg.connect(plain(embedded.database_url, "postgres"), autocommit=True) as connection:
         copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         connection.execute(copy.format(sql.Identifier(name), sql.Identifier(make_url(template).database or "")))
-        engine = db.connect(url, pool_size=1)
-        with db.Session(engine) as session, session.begin():
-            moment = clock.read(session)
-            for values in ACCOUNTS:
-                definition = AccountDefinition.model_validate({"key_env": "VAPI_API_KEY", **values})
-                scheduling.apply_account(session, definition, who="test", now=moment.now, real=moment.real)
-        engine.dispose()
+        apply(url, ACCOUNTS)
         yield url
+        db.engine(url).dispose()
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
@@ -159,6 +180,7 @@ def web(embedded: Servers, template: str, tmp_path_factory: pytest.TempPathFacto
         with_accounts(embedded, template) as database,
         running(database, embedded.redis_url, tmp_path_factory.mktemp("web")) as started,
     ):
+        apply(database, LATECOMERS)
         yield started
 
 

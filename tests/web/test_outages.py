@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import uuid
@@ -12,7 +13,9 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
+from campaigns import db
 from campaigns.embedded import Servers
+from campaigns.vapi.requests import SERVER_TIMEOUT_SECONDS
 from tests.web.conftest import GUESSED, Web, message, plain, running, signed, with_accounts
 
 
@@ -74,3 +77,14 @@ def test_nobodys_number_name_key_or_words_are_in_the_log(web: Web, embedded: Ser
     assert "the environment variable HOOK_NEVER_SET is not set" in log
     assert re.findall(r"\+?\d{11,}|Mirela|Larkspur|Tuesday|secret of|guessed|[A-Z]{3,}-[A-Z]{3,}", log) == []
     assert "Traceback" not in log
+
+
+def test_a_database_whose_machine_vanished_is_given_up_before_the_sender_gives_us_up(web: Web) -> None:
+    with db.engine(web.database).connect() as connection:
+        driver = connection.connection.dbapi_connection
+        assert isinstance(driver, psycopg.Connection)
+        with socket.socket(fileno=os.dup(driver.fileno())) as wire:
+            assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            # What was sent and is not acknowledged; what is waited for when nothing was sent.
+            assert 0 < wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) < SERVER_TIMEOUT_SECONDS * 1000
+            assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) < SERVER_TIMEOUT_SECONDS

@@ -1,0 +1,92 @@
+"""Nobody is lost to a provider that refuses everything."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from campaigns.errors import CallRefused
+from campaigns.pipeline import halting, scheduling
+from campaigns.rules.campaign_state import CampaignState, Command
+from campaigns.rules.prospect_state import ProspectState
+from tests import factories
+from tests.pipeline.placing import accepted, fail, person, prepare, record
+
+
+def test_five_refusals_in_a_row_pause_the_campaign_and_lose_nobody(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    calls = [
+        factories.call(session, factories.prospect(session, campaign, now), now + timedelta(seconds=turn))
+        for turn in range(5)
+    ]
+    for turn, call in enumerate(calls):
+        assert prepare(session, call.id, now) is not None
+        fail(session, call, CallRefused("assistant not found", status=400), now)
+        session.flush()
+        assert halting.pause_if_all_refused(session, campaign.id, now=now) == (turn == 4)
+    assert campaign.state is CampaignState.PAUSED
+    assert campaign.state_why is not None
+    assert "assistant not found" in campaign.state_why
+    for call in calls:
+        found = person(session, call)
+        assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 0)
+
+
+def test_refusals_that_come_side_by_side_or_after_the_pause_lose_nobody_either(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(9)]
+    for call in calls:
+        assert prepare(session, call.id, now) is not None
+    paused = []
+    for done, call in enumerate(calls, start=1):
+        fail(session, call, CallRefused("number not found", status=400), now)
+        session.flush()
+        if done >= 7:  # the seventh worker is the first to draw conclusions
+            paused.append(halting.pause_if_all_refused(session, campaign.id, now=now))
+    assert paused == [True, False, False]
+    assert campaign.state is CampaignState.PAUSED
+    for call in calls:
+        found = person(session, call)
+        assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 0)
+
+
+def test_what_was_refused_before_a_resume_does_not_pause_the_campaign_again(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+
+    def refused(at: datetime) -> bool:
+        call = factories.call(session, factories.prospect(session, campaign, now), at)
+        assert prepare(session, call.id, at) is not None
+        fail(session, call, CallRefused("assistant not found", status=400), at)
+        session.flush()
+        return halting.pause_if_all_refused(session, campaign.id, now=at)
+
+    assert not any(refused(now + timedelta(seconds=turn)) for turn in range(4))
+    later = now + timedelta(minutes=1)
+    scheduling.command(session, campaign.name, Command.PAUSE, who="test", now=later, why="lunch")
+    scheduling.command(session, campaign.name, Command.RESUME, who="test", now=later)
+    assert [refused(later + timedelta(seconds=turn)) for turn in range(5)] == [False, False, False, False, True]
+
+
+def test_a_refusal_under_a_pause_by_a_person_stays_a_refusal(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    call = factories.call(session, factories.prospect(session, campaign, now), now)
+    assert prepare(session, call.id, now) is not None
+    scheduling.command(session, campaign.name, Command.PAUSE, who="test", now=now, why="lunch")
+    fail(session, call, CallRefused("odd number", status=400), now)
+    session.flush()
+    assert not halting.pause_if_all_refused(session, campaign.id, now=now)
+    assert person(session, call).state is ProspectState.REFUSED
+
+
+def test_a_refusal_among_successes_does_not_pause(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    for turn in range(6):
+        call = factories.call(session, factories.prospect(session, campaign, now), now + timedelta(seconds=turn))
+        assert prepare(session, call.id, now) is not None
+        if turn == 3:
+            record(session, call, accepted(call, now), now)
+        else:
+            fail(session, call, CallRefused("odd number", status=400), now)
+        session.flush()
+        assert not halting.pause_if_all_refused(session, campaign.id, now=now)

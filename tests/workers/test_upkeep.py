@@ -1,0 +1,76 @@
+"""Asking about calls: a provider that is away costs the others nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from campaigns import clock, db
+from campaigns.models import Call
+from campaigns.rules.call_state import CallState
+from tests import factories
+from tests.workers.conftest import Silent
+from workers import upkeep
+
+CALLS = 4
+
+
+def ringing(session: Session, now: datetime, name: str, base_url: str, *, ids: str = "call") -> None:
+    """Calls of an account that are to be asked about."""
+    factories.account(session, now, name=name, base_url=base_url)
+    campaign = factories.campaign(session, now, name=name, account=name)
+    real = clock.read(session).real
+    for turn in range(CALLS):
+        factories.call(
+            session,
+            factories.prospect(session, campaign, now),
+            now,
+            state=CallState.RINGING,
+            provider_id=f"{ids}-{turn}",
+            check_at=real - timedelta(seconds=turn),
+        )
+
+
+def still_due(url: str) -> int:
+    with db.transaction(url) as session:
+        real = clock.read(session).real
+        return len(session.scalars(select(Call.id).where(Call.check_at <= real)).all())
+
+
+def test_an_account_whose_provider_is_away_is_asked_for_once_in_a_tick(
+    working_database: str, silent_provider: Silent, now: datetime
+) -> None:
+    with db.transaction(working_database) as session:
+        ringing(session, now, "away", silent_provider.url)
+        ringing(session, now, "gone", silent_provider.url)
+    upkeep.ask()
+    assert len(silent_provider.asked) == 2  # one for each account
+    assert still_due(working_database) == 0
+
+
+def test_an_id_from_outside_is_one_part_of_the_path(
+    working_database: str, silent_provider: Silent, now: datetime
+) -> None:
+    with db.transaction(working_database) as session:
+        ringing(session, now, "odd", silent_provider.url, ids="odd/../call?limit=1#")
+    upkeep.ask()
+    (line,) = silent_provider.asked
+    assert line.startswith("GET /call/odd%2F..%2Fcall%3Flimit%3D1%23-")
+
+
+def test_a_tick_that_takes_too_long_leaves_the_rest_to_the_next(
+    working_database: str, silent_provider: Silent, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "ASK_SECONDS", 0.0)
+    with db.transaction(working_database) as session:
+        ringing(session, now, "away", silent_provider.url)
+        ringing(session, now, "gone", silent_provider.url)
+    upkeep.ask()
+    assert len(silent_provider.asked) == 1
+    assert still_due(working_database) == CALLS  # those of the account that is away wait as if they had been asked
+    upkeep.ask()
+    assert len(silent_provider.asked) == 2
+    assert still_due(working_database) == 0
