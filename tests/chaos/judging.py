@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from campaigns.models import Account, Call, Event
 from campaigns.rules.call_state import CallState
 from tests.chaos.people import NAME
-from tests.chaos.running import CAMPAIGNS, RATES, Run, witnessed
+from tests.chaos.running import CAMPAIGNS, RATES, Run, of_a_number, witnessed
 from tests.journeys.promises import (
     DOUBLE,
     LIMIT,
@@ -69,6 +69,7 @@ def judge(run: Run) -> Findings:
         broken += the_truth_about_every_call(run.system, campaign, own)
         if (most := most_at_once(own)) > run.case.lines[account] and not run.case.full_lines:
             broken.append(Broken(LIMIT, f"{most} calls of {account} were open at once, of {run.case.lines[account]}"))
+        broken += _within_numbers(run, account, own)
         broken += _within_rate(run, account, own)
     broken += nobody_rung_while_unresolved(run.system)
     broken += _at_rest(run)
@@ -117,6 +118,19 @@ def _at_rest(run: Run) -> Iterator[Broken]:
         yield Broken(WRONG, f"{len(ended_twice)} calls were over and went on")
     if left := unapplied(run.system):
         yield Broken(WRONG, f"{len(left)} stored events were never applied")
+
+
+def _within_numbers(run: Run, account: str, really: Sequence[Mapping[str, Any]]) -> Iterator[Broken]:
+    """No caller number has more calls at once than it may, by what the provider saw of the calls that we gave it."""
+    with run.system.session() as session:
+        number_of = {str(call): number for call, number in session.execute(select(Call.id, Call.phone_number_id))}
+    by_number: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    for each in really:
+        by_number[number_of.get(each["name"])].append(each)
+    limit = of_a_number(run.case.lines[account])
+    for calls in by_number.values():
+        if (most := most_at_once(calls)) > limit and not run.case.full_lines:
+            yield Broken(LIMIT, f"{most} calls were open at once from one number of {account}, of {limit}")
 
 
 def _within_rate(run: Run, account: str, really: Sequence[Mapping[str, Any]]) -> Iterator[Broken]:

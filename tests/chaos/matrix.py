@@ -58,7 +58,7 @@ def run_removal(removal: Removal, servers: Servers, *, prospects: int, seed: int
     A guard that no process went past counts as not caught, whatever was found: what takes it out is out of date.
     """
     folder = Path(tempfile.mkdtemp(prefix="outbound-case-"))
-    case = replace(removal.case, longest=SHOWN)
+    case = replace(removal.case, longest=SHOWN, seen=removal.seen)
     findings = examine(case, servers, folder, prospects=prospects, seed=seed)
     unmet = set(case.guards) - gone_past(folder)
     shutil.rmtree(folder)

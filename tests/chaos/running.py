@@ -50,6 +50,11 @@ ENOUGH = 6  # times that a process kills or stops itself in a case, at least
 SABOTAGED = Path(__file__).with_name("sabotaged.py")
 
 
+def of_a_number(lines: int) -> int:
+    """The most calls at once from one of an account's two caller numbers: more than half, fewer than all."""
+    return math.ceil(0.6 * lines)
+
+
 @dataclass(frozen=True)
 class Case:
     """One row of the matrix. `fault` is what is done meanwhile; the rest is how the system and the stand-in are set."""
@@ -76,6 +81,8 @@ class Case:
     """SQL that is executed before the start."""
     full_lines: bool = False
     """Whether the provider has fewer lines than the accounts say, so that requests meet full lines."""
+    seen: Callable[[Run], object] = lambda _run: False
+    """Whether what the run is for has shown, so that it need not go on: where a guard is missing."""
     patience: float = STALL
     longest: float = math.inf
     """Seconds from the start after which it is judged as it stands: where a guard is missing it may never rest."""
@@ -157,7 +164,12 @@ class Run:
         lines = {"concurrency": sum(self.case.lines.values()), "seed": self.seed, "outcomes": OUTCOMES}
         self.provider = self.system.provider(speed=SPEED, **{**lines, **self.case.provider})
         for account, limit in self.case.lines.items():
-            self.system.account(self.provider, account, concurrency=limit, calls_per_second=RATES[account])
+            limits = {
+                "concurrency": limit,
+                "number_concurrency": of_a_number(limit),
+                "calls_per_second": RATES[account],
+            }
+            self.system.account(self.provider, account, **limits)
         for campaign, account in CAMPAIGNS.items():
             self.system.campaign(campaign, account=account, windows=WINDOWS, retry=RETRY)
             self.system.import_people(self.people[campaign], campaign=campaign)
@@ -171,7 +183,7 @@ class Run:
                 seen, since = now, time.monotonic()
             elif time.monotonic() - since > self.case.patience:
                 return  # the judge says what is left
-            if time.monotonic() > self.deadline:
+            if time.monotonic() > self.deadline or self.case.seen(self):
                 return
         with self.system.session() as session:
             left = session.scalars(select(Campaign.name).where(Campaign.state == CampaignState.RUNNING)).all()
