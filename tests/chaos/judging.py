@@ -40,6 +40,12 @@ from tests.journeys.promises import (
 from tests.processes import KEY, SECRET
 
 UNDER_WAY = timedelta(seconds=1)  # from the last look at the send budget to the provider's note of the request
+CALL_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+EVIDENCE = (
+    "SELECT to_jsonb(calls) FROM calls WHERE id = '{call}'",
+    "SELECT to_jsonb(outcomes) FROM outcomes WHERE call_id = '{call}'",
+    "SELECT to_jsonb(events) - 'body' FROM events WHERE call_id = '{call}' ORDER BY id",
+)
 TEN_DIGITS = re.compile(r"(?<![\w.-])\+?1?([2-9]\d{9})(?![\w-])")
 
 
@@ -86,6 +92,22 @@ def judge(run: Run) -> Findings:
     if run.watch.looks == 0:
         broken.append(Broken(WRONG, "nobody looked at the tables while it ran"))
     return Findings(broken, review, totals["accepted"])
+
+
+def keep_evidence(run: Run, findings: Findings) -> None:
+    """What the tables and the provider say of the calls that were found fault with, in the case's folder.
+
+    Its database goes with it.
+    """
+    accused = set(CALL_ID.findall(" ".join(str(each) for each in findings.broken)))
+    with (run.system.folder / "evidence").open("w") as file:
+        for call in sorted(accused):
+            for query in EVIDENCE:
+                for row in run.sql(query.format(call=call)):
+                    file.write(f"{call} {row[0]}\n")
+        for each in run.provider.ledger()["calls"]:
+            if each["name"] in accused:
+                file.write(f"{each['name']} really: {each}\n")
 
 
 def _in_review(run: Run) -> int:

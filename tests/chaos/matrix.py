@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.guards import Removal
-from tests.chaos.judging import Findings, judge
+from tests.chaos.judging import Findings, judge, keep_evidence
 from tests.chaos.running import Case, gone_past, running
 from tests.chaos.servers import Servers
 from tests.journeys.promises import Broken
@@ -73,7 +73,9 @@ def examine(case: Case, servers: Servers, folder: Path, *, prospects: int, seed:
     """Run it and judge it. What keeps it from being judged is a finding too."""
     try:
         with running(case, servers, folder, prospects=prospects, seed=seed) as run:
-            return judge(run)
+            findings = judge(run)
+            keep_evidence(run, findings)
+            return findings
     except Exception as problem:  # noqa: BLE001 - the other rows of the matrix are wanted all the same
         (folder / "problem").write_text(traceback.format_exc())
         first = (str(problem).splitlines() or [""])[0]

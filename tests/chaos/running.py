@@ -182,6 +182,7 @@ class Run:
             if (now := self._progress()) != seen:
                 seen, since = now, time.monotonic()
             elif time.monotonic() - since > self.case.patience:
+                self.note_standstill("before it was at rest")
                 return  # the judge says what is left
             if time.monotonic() > self.deadline or self.case.seen(self):
                 return
@@ -205,6 +206,17 @@ class Run:
         except DBAPIError:
             return False
 
+    def note_standstill(self, when: str) -> None:
+        """Keep how everything stood when nothing moved any more."""
+        lines = [f"{datetime.now(UTC)} {when}, {self.provider.posts()} posts"]
+        for table in ("campaigns", "pace"):
+            lines += [str(row[0]) for row in self.sql(f"SELECT to_jsonb(t) - 'definition' FROM {table} t")]  # noqa: S608
+        for table in ("prospects", "calls"):
+            by_state = f"SELECT state, state_why, count(*) FROM {table} GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 20"  # noqa: S608
+            lines += [f"{table}: {row}" for row in self.sql(by_state)]
+        with (self.system.folder / "standstill").open("a") as file:
+            file.write("\n".join(lines) + "\n")
+
     def _progress(self) -> object:
         try:
             return self.sql("SELECT state, count(*) FROM prospects GROUP BY 1 ORDER BY 1"), self.provider.posts()
@@ -223,6 +235,7 @@ class Run:
                 since, posts = time.monotonic(), now
             elif time.monotonic() - since > self.case.patience or self.is_at_rest():
                 self.missed += 1
+                self.note_standstill(f"while {wanted:g} posts were waited for")
                 return False
             time.sleep(0.1)
         return True

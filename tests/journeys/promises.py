@@ -190,7 +190,11 @@ def the_truth_about_every_call(system: System, name: str, really: Sequence[Mappi
             f"its outcome is {outcome and outcome.outcome}, really {each['outcome']}": outcome is None
             or outcome.outcome not in truth,
             "its outcome is incomplete": outcome is not None
-            and not (outcome.complete or outcome.outcome in {OutcomeClass.NO_ANSWER, OutcomeClass.BUSY}),
+            and not (
+                outcome.complete
+                or outcome.outcome in {OutcomeClass.NO_ANSWER, OutcomeClass.BUSY}
+                or each["ringing"] is None  # what failed before it rang is settled by its end alone
+            ),
         }
         if found := [words for words, is_so in problems.items() if is_so]:
             yield Broken(LOST, f"call {each['name']}, accepted {each['accepted']['real']}: {', '.join(found)}")
