@@ -179,6 +179,7 @@ class Run:
         seen, since = self._progress(), time.monotonic()
         while not self.is_at_rest():
             time.sleep(0.5)
+            self.look_after()
             if (now := self._progress()) != seen:
                 seen, since = now, time.monotonic()
             elif time.monotonic() - since > self.case.patience:
@@ -206,6 +207,15 @@ class Run:
         except DBAPIError:
             return False
 
+    def look_after(self) -> None:
+        """Start again what ended unasked, as `outbound up` and Compose do: Celery may leave when Redis goes away."""
+        for name in ("web", *self.system.workers, "beat", *self.case.extra):
+            if (code := self.system[name].exit_code) is not None:
+                with (self.system.folder / "restarted").open("a") as file:
+                    file.write(f"{datetime.now(UTC)} {name} had ended with {code}\n")
+                self.note_orphans()
+                self.system.start(name)
+
     def note_standstill(self, when: str) -> None:
         """Keep how everything stood when nothing moved any more."""
         lines = [f"{datetime.now(UTC)} {when}, {self.provider.posts()} posts"]
@@ -230,6 +240,7 @@ class Run:
         wanted = share * self.prospects
         since, posts = time.monotonic(), -1
         while posts < wanted:
+            self.look_after()
             now = self.provider.posts()
             if now != posts:
                 since, posts = time.monotonic(), now
