@@ -36,7 +36,7 @@ def test_nothing_but_the_migrations_commits_by_hand() -> None:
 
 
 def test_no_file_is_longer_than_it_should_be() -> None:
-    limits = {"models.py": 500}
+    limits = {"models.py": 520}
     long = {
         str(path.relative_to(ROOT)): lines
         for path in [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]

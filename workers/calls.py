@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from campaigns import clock
 from campaigns.clock import Moment
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
-from campaigns.pipeline import calling, capacity, dispatching, halting
+from campaigns.pipeline import calling, ceiling, dispatching, halting
 from campaigns.pipeline.calling import Prepared
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.pacing import TOGETHER
@@ -146,7 +146,7 @@ def _was_answered(answer: Mapping[str, Any] | CallFailure) -> bool:
 
 def _is_news(session: Session, prepared: Prepared, limits: Limits, moment: Moment) -> bool:
     concurrency = prepared.account.concurrency
-    return capacity.is_news(session, prepared.account_id, limits, concurrency=concurrency, real=moment.real)
+    return ceiling.is_news(session, prepared.account_id, limits, concurrency=concurrency, real=moment.real)
 
 
 def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
@@ -161,7 +161,7 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
                     log.error("campaign %s was paused: the provider refuses all its calls", prepared.campaign_id)
             case Throttled() | NotSent():
                 if isinstance(failure, Throttled) and failure.no_line:
-                    capacity.refused(session, prepared.account_id, str(failure), now=moment.now, real=moment.real)
+                    ceiling.refused(session, prepared.account_id, str(failure), now=moment.now, real=moment.real)
                 dispatching.back_off(
                     session, prepared.account_id, until=moment.real + (failure.retry_after or BACK_OFF)
                 )
@@ -175,9 +175,9 @@ def _learn_lines(prepared: Prepared, limits: Limits) -> None:
     """What an answer said of the account's lines, once what became of its call is committed."""
     with transaction() as session:
         moment = clock.read(session)
-        capacity.told(session, prepared.account_id, limits, real=moment.real)
+        ceiling.told(session, prepared.account_id, limits, real=moment.real)
         if limits.blocked:
-            capacity.refused(
+            ceiling.refused(
                 session,
                 prepared.account_id,
                 "it accepted a call and had no line for it",

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock
 from campaigns.clock import Moment
-from campaigns.pipeline import breaking, capacity, ingesting, settling
+from campaigns.pipeline import breaking, ceiling, ingesting, settling
 from campaigns.pipeline.ingesting import Applied
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.outcome import TECHNICAL
@@ -82,7 +82,7 @@ def draw_conclusions(applied: Sequence[Applied]) -> None:
             with one_line(f"lowering the lines of account {each.account_id}"), transaction() as session:
                 moment = clock.read(session)
                 why = "it ended a call because no line was free"
-                capacity.refused(session, each.account_id, why, now=moment.now, real=moment.real)
+                ceiling.refused(session, each.account_id, why, now=moment.now, real=moment.real)
     failing = {each.campaign_id for each in applied if each.ending is not None and each.ending.outcome in TECHNICAL}
     for campaign_id in sorted(failing):
         with one_line(f"watching campaign {campaign_id}"), transaction() as session:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from campaigns.facts import CampaignFacts, about_campaigns, gather
@@ -47,17 +47,17 @@ def pause_if_failing(session: Session, campaign_id: UUID, *, now: datetime) -> b
     since somebody last let the campaign call. Looks without locks first: nearly always there is nothing to do.
     """
     facts = about_campaigns(session, [campaign_id])[campaign_id]
-    if not _is_ripe(facts, facts.state, _latest(session, facts, now=now)):
+    if not _is_ripe(session, facts, facts.state, now=now):
         return False
     campaign = session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
-    latest = _latest(session, facts, now=now)
-    if not _is_ripe(facts, campaign.state, latest):
+    if not _is_ripe(session, facts, campaign.state, now=now):
         return False
     at_fault = (campaign.state_why or "").startswith(_FAILING)
     if campaign.state is CampaignState.PAUSED and not at_fault:
         return False
+    latest = _latest(session, facts, now=now)
     failed = [each for each in latest if each.outcome in TECHNICAL]
-    _forgive(session, facts, failed, now=now)
+    _forgive(session, facts, _unforgiven(session, facts, now=now), now=now)
     if campaign.state is CampaignState.PAUSED:
         return False
     campaign.state = CampaignState.PAUSED
@@ -78,16 +78,29 @@ def pause_if_failing(session: Session, campaign_id: UUID, *, now: datetime) -> b
     return True
 
 
-def _is_ripe(campaign: CampaignFacts, state: CampaignState, latest: Sequence[_Settled]) -> bool:
+def _is_ripe(session: Session, campaign: CampaignFacts, state: CampaignState, *, now: datetime) -> bool:
     """Whether a running campaign is to be paused, or one that is paused may have calls to forgive."""
     if state is CampaignState.RUNNING:
-        return trips([each.outcome for each in latest], campaign.definition.breaker)
-    unforgiven = any(each.outcome in TECHNICAL and not each.forgiven for each in latest)
-    return state is CampaignState.PAUSED and unforgiven
+        return trips([each.outcome for each in _latest(session, campaign, now=now)], campaign.definition.breaker)
+    return state is CampaignState.PAUSED and bool(_unforgiven(session, campaign, now=now))
 
 
 def _latest(session: Session, campaign: CampaignFacts, *, now: datetime) -> list[_Settled]:
-    """The campaign's calls that settled last, the latest first: no more and no older ones than its breaker looks at.
+    """The campaign's calls that settled last, the latest first: no more and no older ones than its breaker looks at."""
+    query = _settled(session, campaign, now=now).limit(campaign.definition.breaker.calls)
+    return [_Settled(*row) for row in session.execute(query)]
+
+
+def _unforgiven(session: Session, campaign: CampaignFacts, *, now: datetime) -> list[_Settled]:
+    """The failures by nobody's fault in the time that the breaker looks at: many may settle at once."""
+    query = _settled(session, campaign, now=now).where(Outcome.outcome.in_(sorted(TECHNICAL)), ~Call.forgiven)
+    return [_Settled(*row) for row in session.execute(query)]
+
+
+def _settled(
+    session: Session, campaign: CampaignFacts, *, now: datetime
+) -> Select[UUID, int, OutcomeClass, str | None, bool]:
+    """Calls that settled lately and were made since somebody let the campaign call.
 
     Without those for which only no line was free: that lowers the ceiling, and the campaign goes on more slowly.
     """
@@ -103,11 +116,8 @@ def _latest(session: Session, campaign: CampaignFacts, *, now: datetime) -> list
         .join(Outcome, Outcome.call_id == Call.id)
         .where(Call.campaign_id == campaign.id, Call.settled_at >= earliest, ~Call.blocked)
         .order_by(Call.settled_at.desc())
-        .limit(breaker.calls)
     )
-    if since is not None:
-        query = query.where(Call.intent_at >= since)
-    return [_Settled(*row) for row in session.execute(query)]
+    return query if since is None else query.where(Call.intent_at >= since)
 
 
 def _forgive(session: Session, campaign: CampaignFacts, failed: Sequence[_Settled], *, now: datetime) -> None:

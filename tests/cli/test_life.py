@@ -76,8 +76,9 @@ def test_a_campaign_from_files_to_its_end(outbound: Outbound) -> None:
             ["status", "--json"],
         )
     )
+    lines = account.pop("lines")
     assert accounts == [account]
-    assert account["state"] == "dialling"
+    assert (account["state"], lines["now"], lines["in_use"]) == ("dialling", account["concurrency"], 0)
     assert [each["name"] for each in campaigns] == ["spring"]
     assert campaign["people"] == {"waiting": 2, "total": 2}
     assert campaign["definition"]["windows"] == "Mon-Sun 09:00-20:00"

@@ -172,7 +172,7 @@ FILES = {
         ACCOUNT + 'api_key = "sk-live-1234"\n',
         (
             "file.toml: api_key: no such key; allowed here: base_url, calls_per_second, concurrency, control_hosts, "
-            "credential_id, key_env, name, public_url, reserve, unresolved, webhook"
+            "credential_id, key_env, name, number_concurrency, numbers, public_url, reserve, unresolved, webhook"
         ),
     ),
     "a rehearsal that anybody could post to": (
@@ -208,8 +208,8 @@ FILES = {
         "window = 1\n" + CAMPAIGN,
         (
             "file.toml: window: no such key; allowed here: account, assistant, assistant_id, assistant_version, "
-            "consent, default_region, ends_at, mapping, max_concurrency, max_duration, name, phone_number_ids, retry, "
-            "squad, squad_id, starts_at, variables, voicemail, weight, windows"
+            "breaker, consent, default_region, ends_at, mapping, max_concurrency, max_duration, name, "
+            "phone_number_ids, retry, squad, squad_id, starts_at, variables, voicemail, weight, windows"
         ),
     ),
     "an unknown key of a section": (

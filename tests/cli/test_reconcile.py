@@ -23,7 +23,7 @@ from tests.simulator.conftest import KEY, Simulator
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     with Simulator() as running:
-        running.set(durations={"dial": [0, 0], "ring": [600, 600]}, concurrency=100)
+        running.set(outcomes={"answered": 1}, durations={"dial": [0, 0], "ring": [600, 600]}, concurrency=100)
         yield running
 
 

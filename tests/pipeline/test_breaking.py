@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from campaigns import db, ledger
 from campaigns.models import Call, Campaign, Change, Outcome, Prospect, Suppression
 from campaigns.pipeline import breaking, dispatching, reporting, scheduling, settling
+from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
@@ -112,9 +113,20 @@ def test_a_call_is_forgiven_once(session: Session, now: datetime) -> None:
     later = ends(session, campaign, now + MINUTE * 4, FAILURE, prospect=person(session, first))
     for _ in range(3):
         assert not pauses(session, campaign, now + MINUTE * 4)
-    assert [call.forgiven for call in (first, again, later)] == [False, False, True]  # `again` is not in the window
-    assert (person(session, first).calls, person(session, first).attempts) == (2, 1)
-    assert sorted(session.scalars(select(Prospect.calls))) == [0] * 6 + [2]
+    assert [call.forgiven for call in (first, again, later)] == [False, True, True]
+    assert (person(session, first).calls, person(session, first).attempts) == (1, 1)
+    assert sorted(session.scalars(select(Prospect.calls))) == [0] * 6 + [1]
+
+
+def test_more_failures_than_the_breaker_looks_at_that_settle_at_once_are_all_forgiven(
+    session: Session, now: datetime
+) -> None:
+    campaign = campaign_with(session, now)
+    failed = [ends(session, campaign, now, FAILURE) for _ in range(15)]
+    assert pauses(session, campaign, now)
+    assert all(call.forgiven for call in failed)
+    assert {person(session, call).state for call in failed} == {ProspectState.WAITING}
+    assert_tallies_equal_rows(session, campaign)
 
 
 @pytest.mark.parametrize("what", ["suppressed", "opted out before", "refused"])
@@ -155,7 +167,7 @@ def test_a_report_that_comes_later_takes_the_forgiveness_back(session: Session, 
     said = report(call, "customer-busy", now, note="another")
     said["message"]["call"]["id"] = f"id-of-{call.id}"
     ending = read_message(json.dumps(said).encode()).ending
-    settling.settle(session, call.id, ending, learned="asked", now=now + MINUTE * 2, timing=TIMING)
+    settling.settle(session, Ended(call.id, ending, learned="asked"), now=now + MINUTE * 2, timing=TIMING)
     assert not call.forgiven
     assert (person(session, call).calls, person(session, call).attempts) == (1, 1)
     assert person(session, call).state is ProspectState.EXHAUSTED

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from campaigns.models import Account, Call, Pace, Prospect, Suppression
-from campaigns.pipeline import capacity, dispatching, reporting, scheduling, withdrawing
+from campaigns.pipeline import ceiling, dispatching, reporting, scheduling, withdrawing
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import Command
 from campaigns.rules.outcome import OutcomeClass
@@ -43,7 +43,7 @@ def claims(session: Session, account: Account, now: datetime, real: datetime) ->
 
 
 def refuse(session: Session, account: Account, now: datetime, **more: Any) -> None:
-    capacity.refused(session, account.id, "no line", now=now, real=REAL, **more)
+    ceiling.refused(session, account.id, "no line", now=now, real=REAL, **more)
 
 
 RINGING, QUEUED = CallState.RINGING, CallState.QUEUED
@@ -79,14 +79,14 @@ def test_a_refusal_while_nothing_is_in_use_leaves_one_line_to_try_with(session: 
 def test_each_refusal_puts_the_rise_off(session: Session, now: datetime) -> None:
     account = in_use(session, now, RINGING, RINGING)
     refuse(session, account, now)
-    capacity.refused(session, account.id, "no line", now=now, real=REAL + RISE - SOON)
+    ceiling.refused(session, account.id, "no line", now=now, real=REAL + RISE - SOON)
     assert claims(session, account, now, REAL + RISE + SOON) == 0
     assert claims(session, account, now, REAL + RISE * 2) == 1
 
 
 def is_news(session: Session, account: Account, limits: Limits, real: datetime = REAL) -> bool:
     session.flush()
-    return capacity.is_news(session, account.id, limits, concurrency=10, real=real)
+    return ceiling.is_news(session, account.id, limits, concurrency=10, real=real)
 
 
 def test_fewer_lines_in_all_than_the_file_says_hold_until_the_provider_says_otherwise(
@@ -96,19 +96,19 @@ def test_fewer_lines_in_all_than_the_file_says_hold_until_the_provider_says_othe
     assert not is_news(session, account, Limits(blocked=False, limit=12, remaining=3))
     limits = Limits(blocked=False, limit=4, remaining=3)
     assert is_news(session, account, limits)
-    capacity.told(session, account.id, limits, real=REAL)
+    ceiling.told(session, account.id, limits, real=REAL)
     assert not is_news(session, account, limits)
     assert is_news(session, account, limits, REAL + BELIEVED)
     assert claims(session, account, now, REAL + BELIEVED) == 2  # four, without the one for calls that come in
     more = Limits(blocked=False, limit=40, remaining=36)
     assert is_news(session, account, more)
-    capacity.told(session, account.id, more, real=REAL)
+    ceiling.told(session, account.id, more, real=REAL)
     assert claims(session, account, now, REAL + BELIEVED + SOON) == 6
 
 
 def test_fewer_lines_that_nobody_speaks_of_any_more_become_more_again(session: Session, now: datetime) -> None:
     account = in_use(session, now, RINGING, RINGING, RINGING)
-    capacity.told(session, account.id, Limits(blocked=False, limit=3, remaining=0), real=REAL)
+    ceiling.told(session, account.id, Limits(blocked=False, limit=3, remaining=0), real=REAL)
     assert claims(session, account, now, REAL + BELIEVED) == 0
     assert claims(session, account, now, REAL + BELIEVED + RISE) == 1
     assert claims(session, account, now, REAL + BELIEVED + RISE * 100) == 6
@@ -123,7 +123,7 @@ def test_whoever_asks_is_told_how_many_lines_there_are_and_why(session: Session,
         return found
 
     assert str(lines(REAL)) == "2 in use of 8"
-    capacity.told(session, account.id, Limits(blocked=False, limit=6, remaining=None), real=REAL)
+    ceiling.told(session, account.id, Limits(blocked=False, limit=6, remaining=None), real=REAL)
     assert "2 in use of 4 (otherwise 8): the provider says that the account has 6 lines in all" in str(lines(REAL))
     refuse(session, account, now)
     found = lines(REAL + RISE)

@@ -70,7 +70,8 @@ def test_no_trace_becomes_review_only_after_the_quiet_period_and_three_answers(
 
 def test_what_a_person_is_to_decide_says_why_it_was_unclear_in_the_first_place(session: Session, now: datetime) -> None:
     call = in_call(session, now)
-    calling.record_unclear(session, call.id, "the answer did not arrive", now=now, real=REAL, timing=TIMING)
+    doubt = CallUnclear("the answer did not arrive")
+    calling.record(session, {call.id: doubt}, now=now, real=REAL, timing=TIMING)
     call.quiet_at = REAL
     for _ in range(3):
         miss(session, call, now, REAL)
@@ -129,7 +130,7 @@ def test_a_call_that_the_provider_ever_spoke_of_is_never_taken_for_not_placed(
             event_id, _ = ingesting.store(session, call.account_id, message, learned="pushed", now=now, real=REAL)
             assert event_id is not None
             if word == "a hang":
-                ingesting.apply(session, event_id, now=now, real=REAL, timing=TIMING)
+                ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING)
     for _ in range(3):
         miss(session, call, now, REAL + timedelta(hours=1))
     assert (call.state, person(session, call).state) == (CallState.REVIEW, ProspectState.REVIEW)

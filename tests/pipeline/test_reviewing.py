@@ -15,6 +15,7 @@ from campaigns.ledger import set_state
 from campaigns.models import Call, Campaign, Change, Event, Outcome, Suppression
 from campaigns.pipeline import dispatching, reporting, reviewing, scheduling, settling
 from campaigns.pipeline.reviewing import Decision
+from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.outcome import OutcomeClass
@@ -38,7 +39,7 @@ def decide(session: Session, call: Call, decision: Decision, now: datetime) -> N
     """What the command does."""
     ending = reviewing.decide(session, call.id, decision, who="dana", why="looked", now=now, real=REAL, timing=TIMING)
     if ending is not None:
-        settling.settle(session, call.id, ending, learned="decided", now=now, timing=TIMING, give_up=True)
+        settling.settle(session, Ended(call.id, ending, learned="decided", give_up=True), now=now, timing=TIMING)
     session.flush()
 
 
