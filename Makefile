@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test bench lint lock clean
+.PHONY: help demo test chaos bench lint lock clean
 
 help:
 	@echo "make demo   run a whole campaign against the stand-in for Vapi: CSV in, outcomes out"
 	@echo "make test   lint, types, import contracts and every test"
+	@echo "make chaos  the fault matrix, about an hour; CASE=name,name N=people FULL=1 RESUME=1; writes build/chaos.json"
 	@echo "make bench  the benchmarks, each beside its limit or its peer; NAME=lines for one of them"
 	@echo "make lock   resolve the dependencies anew (needs uv)"
 	@echo "make clean  remove the environment, the embedded servers' data and build output"
@@ -32,6 +33,9 @@ test: lint
 
 bench: .venv/installed
 	@$(BIN)/python -m tests.benchmarks $(NAME)
+
+chaos: .venv/installed
+	@$(BIN)/python -m tests.chaos $(if $(N),--prospects $(N)) $(if $(CASE),--case "$(CASE)") $(if $(FULL),--full) $(if $(RESUME),--resume)
 
 lock:
 	uv pip compile pyproject.toml --extra embedded --universal --python-version 3.11 --generate-hashes \

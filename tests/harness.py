@@ -32,7 +32,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,6 +93,8 @@ class System:
         self.workers: Mapping[str, int] = WORKERS
         self.speed = 1.0
         self.started_at: datetime | None = None
+        self.through: Callable[[list[str]], list[str]] = list
+        """What is made of a command of ours before it is started."""
         self._running: dict[str, Process] = {}
 
     def __enter__(self) -> Self:
@@ -110,12 +112,15 @@ class System:
     # Processes
 
     def start(self, *names: str) -> None:
-        """Start these processes, or (without names) all of them; return when they take work."""
+        """Start these processes, or (without names) all of them; return when they take work.
+
+        `name#2` is a second one of the same kind.
+        """
         wanted = names or ("web", *self.workers, "beat")
         for name in wanted:
-            self._run(Process(name, self._command(name), self.environment, self.folder))
+            self._run(Process(name, self.through(self._command(_kind(name))), self.environment, self.folder))
         for name in wanted:
-            if name in self.workers:
+            if _kind(name) in self.workers:
                 self[name].until_it_says("ready.")
         if "web" in wanted:
             eventually(self._web_is_ready, lambda: f"the web process is ready; it said:\n{self['web'].said()}")
@@ -296,6 +301,10 @@ class System:
                 heard.append(command["command"])
                 if "the end of what was overheard" in command["command"]:
                     return
+
+
+def _kind(name: str) -> str:
+    return name.partition("#")[0]
 
 
 def seen_in(heard: Sequence[str]) -> str:

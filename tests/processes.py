@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 PATIENCE = 120.0  # seconds until something that must happen counts as not happening; an idle machine needs a few
 KEY = "a-key-that-no-log-may-show"
@@ -27,16 +26,20 @@ BRISK = {"dial": [0.5, 2], "ring": [3, 8], "no_answer": [6, 12], "busy": [1, 4],
 """Simulated seconds: people who hurry, so that a campaign's length is ours and not theirs."""
 
 
+class NotInTime(AssertionError):
+    """Something that must happen did not."""
+
+
 def eventually(
     ready: Callable[[], Any], what: str | Callable[[], str], *, seconds: float = PATIENCE, every: float = 0.05
 ) -> Any:
-    """What `ready` returns as soon as it is true; fails the test, saying `what` was waited for, after `seconds`."""
+    """What `ready` returns as soon as it is true. Raises `NotInTime`, saying `what` was waited for, after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if result := ready():
             return result
         time.sleep(every)
-    pytest.fail(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
+    raise NotInTime(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
 
 
 def free_port() -> int:
@@ -109,6 +112,10 @@ class Process:
     def interrupt(self) -> None:
         """What Ctrl-C does to it."""
         self._process.send_signal(signal.SIGINT)
+
+    def terminate(self) -> None:
+        """Ask it to finish what it does and leave, as a deploy does."""
+        self._process.send_signal(signal.SIGTERM)
 
     def wait(self, seconds: float = PATIENCE) -> int:
         return self._process.wait(seconds)
