@@ -1,0 +1,152 @@
+"""People and their wishes, the lists that brought them, and their place in each campaign."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from campaigns.models.base import Base, one_of, word
+from campaigns.rules.prospect_state import ProspectState
+
+
+class Person(Base):
+    """A number across all campaigns. One row each, so that it can be locked: suppression updates the row that every
+    intent share-locks.
+    """
+
+    __tablename__ = "people"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    number: Mapped[str] = mapped_column(unique=True)
+    """E.164."""
+    suppressed_at: Mapped[datetime | None]
+    """When the latest suppression took effect; which ones apply is in `suppressions`."""
+    created_at: Mapped[datetime]
+
+
+class Suppression(Base):
+    """One do-not-call entry, for one campaign or (no campaign) for all."""
+
+    __tablename__ = "suppressions"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("people.id"))
+    campaign_id: Mapped[UUID | None] = mapped_column(ForeignKey("campaigns.id"))
+    reason: Mapped[str]
+    created_at: Mapped[datetime]
+    lifted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ix_suppressions_active", "person_id", postgresql_where=text("lifted_at IS NULL")),
+        Index(
+            "uq_suppressions_active",
+            "person_id",
+            "campaign_id",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=text("lifted_at IS NULL"),
+        ),
+    )
+
+
+class Consent(Base):
+    """A person's own consent, where the list brought one; it outranks what the campaign declares."""
+
+    __tablename__ = "consents"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("people.id"), index=True)
+    campaign_id: Mapped[UUID | None] = mapped_column(ForeignKey("campaigns.id"))
+    source: Mapped[str]
+    obtained_at: Mapped[datetime | None]
+    proof: Mapped[str | None]
+    withdrawn_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class Import(Base):
+    """One file that was read into a campaign, and what became of its rows."""
+
+    __tablename__ = "imports"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    source: Mapped[str]
+    digest: Mapped[str | None]
+    """SHA-256 of the file, once it was read to its end."""
+    columns: Mapped[list[str]]
+    rows: Mapped[int] = mapped_column(BigInteger)
+    new: Mapped[int] = mapped_column(BigInteger)
+    already_there: Mapped[int] = mapped_column(BigInteger)
+    rejected: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class RejectedRow(Base):
+    """A row that could not become a prospect, and why."""
+
+    __tablename__ = "rejected_rows"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    import_id: Mapped[UUID] = mapped_column(ForeignKey("imports.id", ondelete="CASCADE"))
+    line: Mapped[int] = mapped_column(BigInteger)
+    column: Mapped[str | None]
+    value: Mapped[str | None]
+    reason: Mapped[str]
+    original: Mapped[dict[str, Any]]
+
+    __table_args__ = (Index("ix_rejected_rows_import", "import_id", "line"),)
+
+
+class Prospect(Base):
+    """One person in one campaign."""
+
+    __tablename__ = "prospects"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
+    person_id: Mapped[int] = mapped_column(ForeignKey("people.id"))
+    import_id: Mapped[UUID] = mapped_column(ForeignKey("imports.id"))
+    line: Mapped[int] = mapped_column(BigInteger)
+    """The line of the file that brought it, from 1, the header included."""
+    extension: Mapped[str] = mapped_column(server_default="")
+    name: Mapped[str | None]
+    external_id: Mapped[str | None]
+    country: Mapped[str | None]
+    states: Mapped[list[str]] = mapped_column(server_default="{}")
+    """ISO 3166-2 codes of every state whose rules apply."""
+    zones: Mapped[list[str]] = mapped_column(server_default="{}")
+    """Every time zone that the person may be in; empty: unknown."""
+    variables: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    state: Mapped[ProspectState] = mapped_column(word(ProspectState))
+    state_why: Mapped[str | None]
+    due_at: Mapped[datetime | None]
+    """When to call next; set while `waiting`."""
+    not_before: Mapped[datetime | None]
+    """The wish behind `due_at`: the calling window may only move it later."""
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """Calls that count against the campaign's `max_attempts`, without those forgiven."""
+    calls: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """Every call that was placed or may have been, without those forgiven."""
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("campaign_id", "person_id", "extension"),
+        CheckConstraint(one_of("state", ProspectState), name="state"),
+        CheckConstraint("(state = 'waiting') = (due_at IS NOT NULL)", name="due_while_waiting"),
+        Index(
+            "ix_prospects_due",
+            "campaign_id",
+            text("priority DESC"),
+            "due_at",
+            postgresql_where=text("state = 'waiting'"),
+        ),
+        Index("ix_prospects_person", "person_id"),
+    )
