@@ -243,7 +243,10 @@ def due_again(session: Session, locked: Locked, *, now: datetime, why: str) -> N
 
 
 def spoken_of(session: Session, call: Call) -> bool:
-    """Whether the provider ever said a word about this call, one that waits to be applied included."""
+    """Whether the provider ever said a word about this call, one that waits to be applied included.
+
+    That our request came to nothing is kept as an event too, and is no word of the provider.
+    """
     if call.provider_id is not None:
         return True
     waiting = and_(
@@ -252,7 +255,8 @@ def spoken_of(session: Session, call: Call) -> bool:
         or_(Event.retry_at.is_not(None), and_(Event.applied_at.is_(None), Event.retry_at.is_(None))),
         as_type(Event.body, Text).contains(str(call.id)),
     )
-    return bool(session.scalar(select(or_(exists().where(Event.call_id == call.id), exists().where(waiting)))))
+    heard_of = exists().where(Event.call_id == call.id, ~and_(Event.learned == "answered", Event.type == "unclear"))
+    return bool(session.scalar(select(or_(heard_of, exists().where(waiting)))))
 
 
 def count(session: Session, campaign_id: UUID, name: str, key: int, by: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +19,7 @@ from campaigns.rules.call_state import CallState, Effect, Evidence
 from campaigns.rules.outcome import Ending, OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
-from campaigns.vapi.events import read_call, read_message
+from campaigns.vapi.events import read_call, read_stored
 
 
 class Decision(StrEnum):
@@ -206,11 +205,10 @@ def _said(session: Session, call_id: UUID) -> list[str]:
     query = select(Event.received_at, Event.learned, Event.type, Event.body).where(Event.call_id == call_id)
     found = []
     for received_at, learned, kind, body in session.execute(query.order_by(Event.id)):
-        if kind == "refused":
-            word = f"refused: {body.get('message')}"
+        if learned == "answered" and kind in ("refused", "unclear"):
+            word = f"{kind}: {body.get('message')}"
         else:
-            pushed = learned == "pushed"
-            message = read_message(json.dumps(body).encode()) if pushed else read_call(body, now=received_at)
+            message = read_stored(body) if learned == "pushed" else read_call(body, now=received_at)
             reason = None if message.ending is None else message.ending.reason
             word = " ".join(str(part) for part in (message.type, message.status, reason) if part is not None)
         found.append(f"{received_at:%Y-%m-%d %H:%M:%S %Z}: {word}")

@@ -112,6 +112,15 @@ def test_too_few_answers_decide_nothing_for_a_trusting_account_either(session: S
     assert call.state is CallState.UNKNOWN
 
 
+def test_a_request_that_came_to_nothing_is_no_word_of_the_provider(session: Session, now: datetime) -> None:
+    call = trusting(session, now)
+    doubt = CallUnclear("the provider answered 503", status=503)
+    calling.record(session, {call.id: doubt}, now=now, real=REAL, timing=TIMING)
+    for _ in range(3):
+        miss(session, call, now, REAL + timedelta(hours=1))
+    assert (call.state, person(session, call).state) == (CallState.NOT_PLACED, ProspectState.WAITING)
+
+
 @pytest.mark.parametrize("word", ["its id", "a hang", "a status that was not applied yet", "a live state"])
 def test_a_call_that_the_provider_ever_spoke_of_is_never_taken_for_not_placed(
     session: Session, now: datetime, word: str

@@ -10,13 +10,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns import db
-from campaigns.errors import NotAllowed
-from campaigns.ledger import set_state
+from campaigns.errors import CallUnclear, NotAllowed
+from campaigns.ledger import lock, move, set_state
 from campaigns.models import Call, Campaign, Change, Event, Outcome, Suppression
-from campaigns.pipeline import dispatching, reporting, reviewing, scheduling, settling
+from campaigns.pipeline import calling, dispatching, reporting, reviewing, scheduling, settling
 from campaigns.pipeline.reviewing import Decision
 from campaigns.pipeline.settling import Ended
-from campaigns.rules.call_state import CallState
+from campaigns.rules.call_state import CallState, Evidence
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
@@ -47,6 +47,22 @@ def exact(session: Session, call: Call) -> bool:
     """Whether the tallies are what the rows say."""
     counted = reporting.count_from_rows(session, call.campaign_id)
     return figures(session, call) == {name: number for name, number in counted.items() if number}
+
+
+def test_what_came_of_its_request_is_shown_and_does_not_forbid_that_a_call_was_not_placed(
+    session: Session, now: datetime
+) -> None:
+    call = factories.call(
+        session, factories.prospect(session, factories.campaign(session, now), now), now, state=CallState.PLACING
+    )
+    doubt = CallUnclear("the provider answered 503", status=503)
+    calling.record(session, {call.id: doubt}, now=now, real=REAL, timing=TIMING)
+    move(lock(session, call.id, timing=TIMING) or pytest.fail("it is there"), Evidence.NO_TRACE, now=now, real=REAL)
+    (waiting,) = reviewing.to_decide(session, campaign_id=None, limit=10)
+    assert Decision.NOT_PLACED in waiting.choices
+    assert waiting.provider_said[0].endswith(": unclear: the provider answered 503")
+    decide(session, call, Decision.NOT_PLACED, now)
+    assert call.state is CallState.NOT_PLACED
 
 
 def test_a_call_decided_to_be_not_placed_costs_nothing_and_its_person_is_due_again(
