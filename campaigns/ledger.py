@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -230,16 +230,23 @@ def uncount(session: Session, prospect: Prospect, call: Call) -> None:
 
 def due_again(session: Session, locked: Locked, *, now: datetime, why: str) -> None:
     """Let the person of a call that proved not placed be due again by the rules; the call counts for nothing."""
-    prospect = locked.prospect
-    uncount(session, prospect, locked.call)
-    if prospect.state in FINAL_PROSPECT:
-        return
-    session.flush()
-    match when_due(gather(session, [prospect.id])[prospect.id], now):
-        case Refused() as refusal:
-            set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
-        case due_at:
-            set_state(prospect, ProspectState.WAITING, now=now, due_at=due_at, why=why)
+    uncount(session, locked.prospect, locked.call)
+    if locked.prospect.state not in FINAL_PROSPECT:
+        wait_again(session, {locked.prospect: why}, now=now)
+
+
+def wait_again(session: Session, prospects: Mapping[Prospect, str | None], *, now: datetime) -> None:
+    """Give these locked prospects, each with the reason for it, a due time by the rules, or what the rules put in its
+    place.
+    """
+    session.flush()  # the facts are asked of the database
+    facts = gather(session, [prospect.id for prospect in prospects])
+    for prospect, why in prospects.items():
+        match when_due(facts[prospect.id], now):
+            case Refused() as refusal:
+                set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
+            case due_at:
+                set_state(prospect, ProspectState.WAITING, now=now, due_at=due_at, why=why)
 
 
 def spoken_of(session: Session, call: Call) -> bool:

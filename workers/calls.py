@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from campaigns import clock
 from campaigns.clock import Moment
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
-from campaigns.pipeline import calling, ceiling, dispatching, halting
+from campaigns.pipeline import breaking, calling, ceiling, dispatching, halting
 from campaigns.pipeline.calling import Prepared
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.pacing import TOGETHER
@@ -157,7 +157,7 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
             case AccountRefused():
                 halting.stop_account(session, prepared.account_id, str(failure), now=moment.now)
             case CallRefused():
-                if halting.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
+                if breaking.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
                     log.error("campaign %s was paused: the provider refuses all its calls", prepared.campaign_id)
             case Throttled() | NotSent():
                 if isinstance(failure, Throttled) and failure.no_line:

@@ -1,4 +1,7 @@
-"""A campaign whose calls fail by nobody's fault pauses itself, and those calls cost nobody a try."""
+"""A campaign whose calls fail by nobody's fault pauses itself, and those calls cost nobody a try.
+
+There are two ways to fail: the provider refuses the requests, or it accepts them and the calls end by an error.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,135 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from campaigns.facts import CampaignFacts, about_campaigns, gather
-from campaigns.ledger import set_state
+from campaigns.facts import CampaignFacts, about_campaigns
+from campaigns.ledger import set_state, uncount, wait_again
 from campaigns.models import Call, Campaign, Change, Outcome, Prospect
 from campaigns.rules.breaker import trips
+from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
-from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.outcome import TECHNICAL, OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
 
+REFUSALS_IN_A_ROW = 5  # one number may be odd; five different ones in a row mean that the campaign itself is
+LOOK_BACK = 200  # calls: more than are under way at once with any sensible number of workers
+
+_REFUSED = f"{PAUSED_ITSELF}the provider refuses every request"
 _FAILING = f"{PAUSED_ITSELF}too many calls failed: "
 _STARTED = ("start", "resume", "running")
 _FORGIVEN = "the calls failed by nobody's fault"
+
+
+def watched(session: Session) -> list[UUID]:
+    """The campaigns that may have to pause themselves, or did and may have more calls to forgive."""
+    mine = (Campaign.state == CampaignState.PAUSED) & Campaign.state_why.startswith(_FAILING, autoescape=True)
+    return list(session.scalars(select(Campaign.id).where((Campaign.state == CampaignState.RUNNING) | mine)))
+
+
+def pause_if_all_refused(session: Session, campaign_id: UUID, *, now: datetime) -> bool:
+    """Pause a campaign whose latest requests were all refused, and give those people back; True where it did.
+
+    A wrong assistant or number id makes the provider refuse everybody: nobody may be lost to that. Requests are under
+    way side by side, so more than five may be refused before this sees five; and those that are refused after the
+    pause are given back too.
+    """
+    campaign = _locked(session, campaign_id)
+    refused = _refused_in_a_row(session, campaign)
+    if not _paused_for(campaign, _REFUSED) and (
+        campaign.state is not CampaignState.RUNNING or len(refused) < REFUSALS_IN_A_ROW
+    ):
+        return False
+    for call_id, prospect_id, _ in sorted(refused, key=lambda each: each[1]):  # one order: two of us cannot deadlock
+        prospect = session.get_one(Prospect, prospect_id, with_for_update={"key_share": True}, populate_existing=True)
+        call = session.get_one(Call, call_id, populate_existing=True)
+        if call.counted and prospect.state is ProspectState.REFUSED:
+            uncount(session, prospect, call)
+            prospect.attempts -= 1
+            why = "the campaign was at fault, not the person"
+            set_state(prospect, ProspectState.WAITING, now=now, due_at=now, why=why)
+    if campaign.state is CampaignState.PAUSED:
+        return False
+    _pause(session, campaign, f"{_REFUSED}, the last with: {refused[0][2]}", now=now)
+    return True
+
+
+def pause_if_failing(session: Session, campaign_id: UUID, *, now: datetime) -> bool:
+    """Pause the campaign if too many of its latest settled calls failed by nobody's fault; True where it did.
+
+    Those failures are forgiven: they count for nobody, and whoever had no try left because of one is due again. So
+    are the failures of calls that were under way and settle after the pause. Judged are only calls that were made
+    since somebody last let the campaign call. Looks without locks first: nearly always there is nothing to do.
+    """
+    facts = about_campaigns(session, [campaign_id])[campaign_id]
+    if not _is_ripe(session, facts, now=now):
+        return False
+    campaign = _locked(session, campaign_id)
+    latest = _latest(session, facts, now=now)
+    tripped = trips([each.outcome for each in latest], facts.definition.breaker)
+    if not _paused_for(campaign, _FAILING) and (campaign.state is not CampaignState.RUNNING or not tripped):
+        return False
+    _forgive(session, facts, _unforgiven(session, facts, now=now), now=now)
+    if campaign.state is CampaignState.PAUSED:
+        return False
+    failed = [each for each in latest if each.outcome in TECHNICAL]
+    last = failed[0].reason or failed[0].outcome
+    _pause(session, campaign, f"{_FAILING}{len(failed)} of the latest {len(latest)}, the last with {last}", now=now)
+    return True
+
+
+def _locked(session: Session, campaign_id: UUID) -> Campaign:
+    return session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
+
+
+def _paused_for(campaign: Campaign, reason: str) -> bool:
+    """Whether it paused itself for this: those who were under way then are given back too."""
+    return campaign.state is CampaignState.PAUSED and (campaign.state_why or "").startswith(reason)
+
+
+def _pause(session: Session, campaign: Campaign, why: str, *, now: datetime) -> None:
+    campaign.state = CampaignState.PAUSED
+    campaign.state_why = why
+    session.add(
+        Change(
+            at=now,
+            who="outbound",
+            what="paused",
+            subject=f"campaign:{campaign.name}",
+            before={"state": CampaignState.RUNNING},
+            after={"state": CampaignState.PAUSED},
+            why=why,
+        )
+    )
+
+
+def _let_call_at(session: Session, campaign_name: str) -> datetime | None:
+    """When somebody last let the campaign call: what happened before was looked at."""
+    query = select(func.max(Change.at)).where(Change.subject == f"campaign:{campaign_name}", Change.what.in_(_STARTED))
+    return session.scalar(query)
+
+
+def _refused_in_a_row(session: Session, campaign: Campaign) -> list[tuple[UUID, int, str | None]]:
+    """Call, prospect and reason of each request that was refused since the last accepted one, the latest first.
+
+    Only of those that were made since somebody last let the campaign call.
+    """
+    since = _let_call_at(session, campaign.name)
+    recent = Call.intent_at.is_not(None) if since is None else Call.intent_at >= since
+    latest = session.execute(
+        select(
+            *(Call.id, Call.prospect_id, Call.state, Call.state_why, Call.provider_id),
+            *(Call.counted, Call.intent_at, Call.claimed_at, Call.slot_at),
+        )
+        .where(Call.campaign_id == campaign.id, recent)
+        .order_by(Call.claimed_at.desc(), Call.slot_at.desc())
+        .limit(LOOK_BACK)
+    ).all()
+    refused = []
+    for row in sorted(latest, key=lambda row: (row.intent_at, row.claimed_at, row.slot_at), reverse=True):
+        if row.provider_id is not None:
+            break
+        if row.state is CallState.NOT_PLACED and row.counted:  # others are still under way, or were not the request's
+            refused.append((row.id, row.prospect_id, row.state_why))
+    return refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,56 +153,11 @@ class _Settled:
     forgiven: bool
 
 
-def watched(session: Session) -> list[UUID]:
-    """The campaigns that may have to pause themselves, or did and may have more calls to forgive."""
-    mine = (Campaign.state == CampaignState.PAUSED) & Campaign.state_why.startswith(_FAILING, autoescape=True)
-    return list(session.scalars(select(Campaign.id).where((Campaign.state == CampaignState.RUNNING) | mine)))
-
-
-def pause_if_failing(session: Session, campaign_id: UUID, *, now: datetime) -> bool:
-    """Pause the campaign if too many of its latest settled calls failed by nobody's fault; True where it did.
-
-    Those failures are forgiven: they count for nobody, and whoever had no try left because of one is due again. So
-    are the failures of calls that were under way and settle after the pause. Judged are only calls that were made
-    since somebody last let the campaign call. Looks without locks first: nearly always there is nothing to do.
-    """
-    facts = about_campaigns(session, [campaign_id])[campaign_id]
-    if not _is_ripe(session, facts, facts.state, now=now):
-        return False
-    campaign = session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
-    if not _is_ripe(session, facts, campaign.state, now=now):
-        return False
-    at_fault = (campaign.state_why or "").startswith(_FAILING)
-    if campaign.state is CampaignState.PAUSED and not at_fault:
-        return False
-    latest = _latest(session, facts, now=now)
-    failed = [each for each in latest if each.outcome in TECHNICAL]
-    _forgive(session, facts, _unforgiven(session, facts, now=now), now=now)
-    if campaign.state is CampaignState.PAUSED:
-        return False
-    campaign.state = CampaignState.PAUSED
-    campaign.state_why = (
-        f"{_FAILING}{len(failed)} of the latest {len(latest)}, the last with {failed[0].reason or failed[0].outcome}"
-    )
-    session.add(
-        Change(
-            at=now,
-            who="outbound",
-            what="paused",
-            subject=f"campaign:{campaign.name}",
-            before={"state": CampaignState.RUNNING},
-            after={"state": CampaignState.PAUSED},
-            why=campaign.state_why,
-        )
-    )
-    return True
-
-
-def _is_ripe(session: Session, campaign: CampaignFacts, state: CampaignState, *, now: datetime) -> bool:
+def _is_ripe(session: Session, campaign: CampaignFacts, *, now: datetime) -> bool:
     """Whether a running campaign is to be paused, or one that is paused may have calls to forgive."""
-    if state is CampaignState.RUNNING:
+    if campaign.state is CampaignState.RUNNING:
         return trips([each.outcome for each in _latest(session, campaign, now=now)], campaign.definition.breaker)
-    return state is CampaignState.PAUSED and bool(_unforgiven(session, campaign, now=now))
+    return campaign.state is CampaignState.PAUSED and bool(_unforgiven(session, campaign, now=now))
 
 
 def _latest(session: Session, campaign: CampaignFacts, *, now: datetime) -> list[_Settled]:
@@ -105,11 +180,7 @@ def _settled(
     Without those for which only no line was free: that lowers the ceiling, and the campaign goes on more slowly.
     """
     breaker = campaign.definition.breaker
-    since = session.scalar(
-        select(func.max(Change.at)).where(
-            Change.subject == f"campaign:{campaign.definition.name}", Change.what.in_(_STARTED)
-        )
-    )
+    since = _let_call_at(session, campaign.definition.name)
     earliest = now - breaker.within if since is None else max(since, now - breaker.within)
     query = (
         select(Call.id, Call.prospect_id, Outcome.outcome, Outcome.ended_reason, Call.forgiven)
@@ -137,12 +208,7 @@ def _forgive(session: Session, campaign: CampaignFacts, failed: Sequence[_Settle
         if not exhausted or call.id != _last_call(session, prospect.id):
             continue  # still to be called; or it was a later call after which there was no try left
         prospect.not_before = None
-        session.flush()
-        match when_due(gather(session, [prospect.id])[prospect.id], now):
-            case Refused() as refusal:
-                set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
-            case due_at:
-                set_state(prospect, ProspectState.WAITING, now=now, due_at=due_at, why=_FORGIVEN)
+        wait_again(session, {prospect: _FORGIVEN}, now=now)
 
 
 def _last_call(session: Session, prospect_id: int) -> UUID | None:

@@ -8,13 +8,11 @@ from uuid import UUID
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
+from campaigns.facts import holds_line
 from campaigns.models import Call, Pace
-from campaigns.rules.call_state import HOLDS_LINE, CallState
+from campaigns.rules.call_state import CallState
 from campaigns.rules.pacing import BELIEVED, RISE, Ceiling, lowered
 from campaigns.vapi.events import Limits
-
-_AT_THE_PROVIDER = HOLDS_LINE - {CallState.CLAIMED}
-"""States in which a call uses a line there, as far as we know; one that is blocked waits for it."""
 
 
 def is_news(session: Session, account_id: UUID, limits: Limits, *, concurrency: int, real: datetime) -> bool:
@@ -46,9 +44,9 @@ def refused(
     in_use = session.scalar(
         select(func.count()).where(
             Call.account_id == account_id,
-            Call.state.in_(sorted(_AT_THE_PROVIDER)),
-            ~and_(Call.state == CallState.QUEUED, Call.blocked),
-            ~and_(Call.state == CallState.UNKNOWN, Call.line_until < now),
+            holds_line(now),
+            Call.state != CallState.CLAIMED,
+            ~and_(Call.state == CallState.QUEUED, Call.blocked),  # it waits for a line there
         )
     )
     before = None if pace.ceiling is None else Ceiling(pace.ceiling, pace.rises_at or real + RISE)

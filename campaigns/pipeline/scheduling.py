@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import ledger
 from campaigns.errors import NotAllowed, UnknownName
-from campaigns.facts import gather
-from campaigns.ledger import set_state
+from campaigns.ledger import set_state, wait_again
 from campaigns.models import (
     LOCK_REHEARSAL,
     Account,
@@ -31,7 +30,6 @@ from campaigns.models import (
 from campaigns.rules.call_state import LIVE, CallState
 from campaigns.rules.campaign_state import CampaignState, Command, after
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
-from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.prospect_state import OPEN, ProspectState
 
 CLOSE_LOT = 5_000  # people closed by one transaction: a second or two of locks, far below the statement timeout
@@ -224,13 +222,7 @@ def reschedule(session: Session, campaign_id: UUID, *, after_id: int, limit: int
         .limit(limit)
         .with_for_update(key_share=True)
     ).all()
-    facts = gather(session, [prospect.id for prospect in prospects])
-    for prospect in prospects:
-        match when_due(facts[prospect.id], now):
-            case datetime() as due_at:
-                set_state(prospect, ProspectState.WAITING, now=now, due_at=due_at)
-            case Refused() as refusal:
-                set_state(prospect, refusal.becomes, now=now, why=refusal.why)
+    wait_again(session, dict.fromkeys(prospects), now=now)
     return prospects[-1].id if len(prospects) == limit else None
 
 

@@ -11,12 +11,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from campaigns.facts import gather
-from campaigns.ledger import Locked, count, lock_all, set_state
+from campaigns.ledger import Locked, count, lock_all, set_state, wait_again
 from campaigns.models import Call, Outcome, Prospect
 from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import CampaignDefinition
-from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.outcome import TECHNICAL, Ending, OutcomeClass
 from campaigns.rules.prospect_state import FINAL, ProspectState
 from campaigns.rules.retry import Again, Done, after
@@ -39,8 +37,8 @@ class Ended:
     """The report will not come: what is known has to do."""
 
 
-_Again = dict[int, tuple[Prospect, OutcomeClass]]
-"""Who wants to be called again, with what came of the last call."""
+_Again = dict[Prospect, str | None]
+"""Who wants to be called again, with the reason."""
 
 
 def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dict[UUID, ProspectState]:
@@ -58,11 +56,13 @@ def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dic
         one = locked.get(each.call_id)
         if one is None or one.call.state is not CallState.ENDED:
             continue
-        if one.prospect.id in again:
-            _wait_again(session, again, now=now)  # what came first is finished first
+        if one.prospect in again:  # what came first is finished first
+            wait_again(session, again, now=now)
+            again.clear()
         if _settle(session, one, each, kept, again, now=now):
             settled.append(one)
-    _wait_again(session, again, now=now)
+    if again:
+        wait_again(session, again, now=now)
     return {one.call.id: one.prospect.state for one in settled}
 
 
@@ -114,23 +114,8 @@ def _settle(
             set_state(prospect, state, now=now, why=reason)
         case Again(not_before):
             prospect.not_before = not_before
-            again[prospect.id] = (prospect, found)
+            again[prospect] = f"again after {found}"
     return True
-
-
-def _wait_again(session: Session, again: _Again, *, now: datetime) -> None:
-    """Give everybody in `again` a due time by the rules, or the state that the rules put in its place."""
-    if not again:
-        return
-    session.flush()
-    facts = gather(session, list(again))
-    for prospect, outcome in again.values():
-        match when_due(facts[prospect.id], now):
-            case Refused() as refusal:
-                set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
-            case due_at:
-                set_state(prospect, ProspectState.WAITING, now=now, due_at=due_at, why=f"again after {outcome}")
-    again.clear()
 
 
 def _follows(locked: Locked, outcome: OutcomeClass, *, now: datetime) -> Again | Done:
