@@ -157,8 +157,8 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
             case AccountRefused():
                 halting.stop_account(session, prepared.account_id, str(failure), now=moment.now)
             case CallRefused():
-                if breaking.pause_if_all_refused(session, prepared.campaign_id, now=moment.now):
-                    log.error("campaign %s was paused: the provider refuses all its calls", prepared.campaign_id)
+                if breaking.pause_if_at_fault(session, prepared.campaign_id, now=moment.now):
+                    log.error("campaign %s paused itself: `outbound status` says why", prepared.campaign_id)
             case Throttled() | NotSent():
                 if isinstance(failure, Throttled) and failure.no_line:
                     ceiling.refused(session, prepared.account_id, str(failure), now=moment.now, real=moment.real)

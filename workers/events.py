@@ -86,8 +86,8 @@ def draw_conclusions(applied: Sequence[Applied]) -> None:
     failing = {each.campaign_id for each in applied if each.ending is not None and each.ending.outcome in TECHNICAL}
     for campaign_id in sorted(failing):
         with one_line(f"watching campaign {campaign_id}"), transaction() as session:
-            if breaking.pause_if_failing(session, campaign_id, now=clock.read(session).now):
-                log.error("campaign %s paused itself: too many calls failed", campaign_id)
+            if breaking.pause_if_at_fault(session, campaign_id, now=clock.read(session).now):
+                log.error("campaign %s paused itself: `outbound status` says why", campaign_id)
     for account_id in sorted({each.account_id for each in applied if each.freed}):
         hint(refill, str(account_id))
 

@@ -36,8 +36,8 @@ def advance() -> None:
         watched = breaking.watched(session)
     for campaign_id in watched:
         with one_line(f"watching campaign {campaign_id}"), transaction() as session:
-            if breaking.pause_if_failing(session, campaign_id, now=clock.read(session).now):
-                log.error("campaign %s paused itself: too many calls failed", campaign_id)
+            if breaking.pause_if_at_fault(session, campaign_id, now=clock.read(session).now):
+                log.error("campaign %s paused itself: `outbound status` says why", campaign_id)
     with transaction() as session:
         for name, state in scheduling.advance(session, now=clock.read(session).now):
             log.info("campaign %s is %s", name, state)

@@ -32,23 +32,34 @@ _FORGIVEN = "the calls failed by nobody's fault"
 
 
 def watched(session: Session) -> list[UUID]:
-    """The campaigns that may have to pause themselves, or did and may have more calls to forgive."""
-    mine = (Campaign.state == CampaignState.PAUSED) & Campaign.state_why.startswith(_FAILING, autoescape=True)
+    """The campaigns that may have to pause themselves, or did and may have more people to give back."""
+    mine = (Campaign.state == CampaignState.PAUSED) & Campaign.state_why.startswith(PAUSED_ITSELF, autoescape=True)
     return list(session.scalars(select(Campaign.id).where((Campaign.state == CampaignState.RUNNING) | mine)))
 
 
-def pause_if_all_refused(session: Session, campaign_id: UUID, *, now: datetime) -> bool:
-    """Pause a campaign whose latest requests were all refused, and give those people back; True where it did.
+def pause_if_at_fault(session: Session, campaign_id: UUID, *, now: datetime) -> bool:
+    """Pause the campaign if its latest requests were all refused or too many of its calls failed; True where it did.
 
-    A wrong assistant or number id makes the provider refuse everybody: nobody may be lost to that. Requests are under
-    way side by side, so more than five may be refused before this sees five; and those that are refused after the
-    pause are given back too.
+    It costs nobody a try: neither those who were refused or failed, nor those who were under way then and are refused
+    or fail after the pause. Judged are only calls that were made since somebody last let the campaign call. Looks
+    without locks first: nearly always there is nothing to do.
     """
-    campaign = _locked(session, campaign_id)
-    refused = _refused_in_a_row(session, campaign)
-    if not _paused_for(campaign, _REFUSED) and (
-        campaign.state is not CampaignState.RUNNING or len(refused) < REFUSALS_IN_A_ROW
-    ):
+    campaign = about_campaigns(session, [campaign_id])[campaign_id]
+    return _pause_if_all_refused(session, campaign, now=now) or _pause_if_failing(session, campaign, now=now)
+
+
+def _pause_if_all_refused(session: Session, facts: CampaignFacts, *, now: datetime) -> bool:
+    """A wrong assistant or number id makes the provider refuse everybody.
+
+    Requests are under way side by side, so more than five may be refused before this sees five.
+    """
+    enough = REFUSALS_IN_A_ROW if facts.state is CampaignState.RUNNING else 1
+    if len(_refused_in_a_row(session, facts)) < enough:
+        return False
+    campaign = _locked(session, facts.id)
+    refused = _refused_in_a_row(session, facts)
+    tripped = len(refused) >= REFUSALS_IN_A_ROW
+    if not _paused_for(campaign, _REFUSED) and (campaign.state is not CampaignState.RUNNING or not tripped):
         return False
     for call_id, prospect_id, _ in sorted(refused, key=lambda each: each[1]):  # one order: two of us cannot deadlock
         prospect = session.get_one(Prospect, prospect_id, with_for_update={"key_share": True}, populate_existing=True)
@@ -64,17 +75,11 @@ def pause_if_all_refused(session: Session, campaign_id: UUID, *, now: datetime) 
     return True
 
 
-def pause_if_failing(session: Session, campaign_id: UUID, *, now: datetime) -> bool:
-    """Pause the campaign if too many of its latest settled calls failed by nobody's fault; True where it did.
-
-    Those failures are forgiven: they count for nobody, and whoever had no try left because of one is due again. So
-    are the failures of calls that were under way and settle after the pause. Judged are only calls that were made
-    since somebody last let the campaign call. Looks without locks first: nearly always there is nothing to do.
-    """
-    facts = about_campaigns(session, [campaign_id])[campaign_id]
+def _pause_if_failing(session: Session, facts: CampaignFacts, *, now: datetime) -> bool:
+    """Calls are accepted, and end by an error that is nobody's fault."""
     if not _is_ripe(session, facts, now=now):
         return False
-    campaign = _locked(session, campaign_id)
+    campaign = _locked(session, facts.id)
     latest = _latest(session, facts, now=now)
     tripped = trips([each.outcome for each in latest], facts.definition.breaker)
     if not _paused_for(campaign, _FAILING) and (campaign.state is not CampaignState.RUNNING or not tripped):
@@ -84,7 +89,8 @@ def pause_if_failing(session: Session, campaign_id: UUID, *, now: datetime) -> b
         return False
     failed = [each for each in latest if each.outcome in TECHNICAL]
     last = failed[0].reason or failed[0].outcome
-    _pause(session, campaign, f"{_FAILING}{len(failed)} of the latest {len(latest)}, the last with {last}", now=now)
+    why = f"{_FAILING}{len(failed)} of the latest {len(latest)}, the last with {last}"
+    _pause(session, campaign, why, now=now)
     return True
 
 
@@ -119,12 +125,12 @@ def _let_call_at(session: Session, campaign_name: str) -> datetime | None:
     return session.scalar(query)
 
 
-def _refused_in_a_row(session: Session, campaign: Campaign) -> list[tuple[UUID, int, str | None]]:
+def _refused_in_a_row(session: Session, campaign: CampaignFacts) -> list[tuple[UUID, int, str | None]]:
     """Call, prospect and reason of each request that was refused since the last accepted one, the latest first.
 
     Only of those that were made since somebody last let the campaign call.
     """
-    since = _let_call_at(session, campaign.name)
+    since = _let_call_at(session, campaign.definition.name)
     recent = Call.intent_at.is_not(None) if since is None else Call.intent_at >= since
     latest = session.execute(
         select(

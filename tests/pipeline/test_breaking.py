@@ -53,7 +53,7 @@ def person(session: Session, call: Call) -> Prospect:
 
 def pauses(session: Session, campaign: Campaign, at: datetime) -> bool:
     session.flush()
-    return breaking.pause_if_failing(session, campaign.id, now=at)
+    return breaking.pause_if_at_fault(session, campaign.id, now=at)
 
 
 def fails(session: Session, campaign: Campaign, at: datetime, calls: int = 6) -> list[Call]:
@@ -245,13 +245,14 @@ def test_watching_costs_the_same_however_many_calls_have_settled(database: str, 
     with db.transaction(database) as session:
         campaign = campaign_with(session, now)
         call = ends(session, campaign, now, "customer-busy")
-        for table, row, more in ((Call, "id", "settled_at"), (Outcome, "call_id", "created_at")):
-            rest = [column.name for column in table.__table__.columns if column.name not in {row, more, "provider_id"}]
-            columns = ", ".join(rest)
+        earlier = {"settled_at", "claimed_at", "created_at"}
+        for table, row in ((Call, "id"), (Outcome, "call_id")):
+            columns = [column.name for column in table.__table__.columns if column.name not in {row, "provider_id"}]
+            values = [f"{name} - turn * interval '1 ms'" if name in earlier else name for name in columns]
             session.execute(
                 text(
-                    f"INSERT INTO {table.__tablename__} ({row}, {more}, {columns})"  # noqa: S608 - our own names
-                    f" SELECT md5(turn::text)::uuid, {more} - turn * interval '1 ms', {columns}"
+                    f"INSERT INTO {table.__tablename__} ({row}, {', '.join(columns)})"  # noqa: S608 - our own names
+                    f" SELECT md5(turn::text)::uuid, {', '.join(values)}"
                     f" FROM {table.__tablename__}, generate_series(1, 30000) AS turn WHERE {row} = :id"
                 ),
                 {"id": call.id},
@@ -259,5 +260,5 @@ def test_watching_costs_the_same_however_many_calls_have_settled(database: str, 
         campaign_id = campaign.id
     with db.engine(database).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM (ANALYZE) calls, outcomes")
-    plans = plans_of(database, lambda session: breaking.pause_if_failing(session, campaign_id, now=now))
+    plans = plans_of(database, lambda session: breaking.pause_if_at_fault(session, campaign_id, now=now))
     assert 0 < pages(plans) < 100, plans

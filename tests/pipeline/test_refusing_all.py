@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import CallRefused
 from campaigns.pipeline import breaking, scheduling
+from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
 from tests import factories
@@ -24,7 +25,7 @@ def test_five_refusals_in_a_row_pause_the_campaign_and_lose_nobody(session: Sess
         assert prepare(session, call.id, now) is not None
         fail(session, call, CallRefused("assistant not found", status=400), now)
         session.flush()
-        assert breaking.pause_if_all_refused(session, campaign.id, now=now) == (turn == 4)
+        assert breaking.pause_if_at_fault(session, campaign.id, now=now) == (turn == 4)
     assert campaign.state is CampaignState.PAUSED
     assert campaign.state_why is not None
     assert "assistant not found" in campaign.state_why
@@ -43,7 +44,7 @@ def test_refusals_that_come_side_by_side_or_after_the_pause_lose_nobody_either(s
         fail(session, call, CallRefused("number not found", status=400), now)
         session.flush()
         if done >= 7:  # the seventh worker is the first to draw conclusions
-            paused.append(breaking.pause_if_all_refused(session, campaign.id, now=now))
+            paused.append(breaking.pause_if_at_fault(session, campaign.id, now=now))
     assert paused == [True, False, False]
     assert campaign.state is CampaignState.PAUSED
     for call in calls:
@@ -59,7 +60,7 @@ def test_what_was_refused_before_a_resume_does_not_pause_the_campaign_again(sess
         assert prepare(session, call.id, at) is not None
         fail(session, call, CallRefused("assistant not found", status=400), at)
         session.flush()
-        return breaking.pause_if_all_refused(session, campaign.id, now=at)
+        return breaking.pause_if_at_fault(session, campaign.id, now=at)
 
     assert not any(refused(now + timedelta(seconds=turn)) for turn in range(4))
     later = now + timedelta(minutes=1)
@@ -75,7 +76,7 @@ def test_a_refusal_under_a_pause_by_a_person_stays_a_refusal(session: Session, n
     scheduling.command(session, campaign.name, Command.PAUSE, who="test", now=now, why="lunch")
     fail(session, call, CallRefused("odd number", status=400), now)
     session.flush()
-    assert not breaking.pause_if_all_refused(session, campaign.id, now=now)
+    assert not breaking.pause_if_at_fault(session, campaign.id, now=now)
     assert person(session, call).state is ProspectState.REFUSED
 
 
@@ -89,4 +90,22 @@ def test_a_refusal_among_successes_does_not_pause(session: Session, now: datetim
         else:
             fail(session, call, CallRefused("odd number", status=400), now)
         session.flush()
-        assert not breaking.pause_if_all_refused(session, campaign.id, now=now)
+        assert not breaking.pause_if_at_fault(session, campaign.id, now=now)
+
+
+def test_a_worker_that_dies_before_it_draws_its_conclusions_loses_nobody(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(5)]
+    for call in calls:
+        assert prepare(session, call.id, now) is not None
+        fail(session, call, CallRefused("assistant not found", status=400), now)
+    session.flush()
+    assert breaking.watched(session) == [campaign.id]
+    assert breaking.pause_if_at_fault(session, campaign.id, now=now)
+    # One more was under way, and its worker died too.
+    late = factories.call(session, factories.prospect(session, campaign, now), now, state=CallState.PLACING)
+    fail(session, late, CallRefused("assistant not found", status=400), now)
+    session.flush()
+    assert breaking.watched(session) == [campaign.id]
+    assert not breaking.pause_if_at_fault(session, campaign.id, now=now)
+    assert {person(session, call).state for call in [*calls, late]} == {ProspectState.WAITING}
