@@ -27,7 +27,6 @@ from workers.app import app, client, hint, one_line, transaction
 
 log = logging.getLogger(__name__)
 
-LONGEST_SLEEP = timedelta(seconds=20)  # a slot further off is left to the next offer: the lease is 30 s
 BACK_OFF = timedelta(seconds=5)  # when the provider says *later* without saying when, or cannot be reached
 
 
@@ -57,7 +56,6 @@ def _intend(calls: set[UUID]) -> tuple[list[Ready], set[UUID]]:
     timing = settings().timing
     with transaction() as session:
         waits = calling.await_slots(session, calls, real=clock.read(session).real)
-    waits = {call: wait for call, wait in waits.items() if wait <= LONGEST_SLEEP}
     if not waits:
         return [], set()
     first = min(waits.values())
@@ -130,7 +128,7 @@ def _record(answers: Sequence[tuple[Prepared, Mapping[str, Any] | CallFailure]])
                 news.append((prepared, message.limits))
         calling.record(session, said, now=moment.now, real=moment.real, timing=settings().timing)
         for account_id in {prepared.account_id for prepared, answer in answers if _was_answered(answer)}:
-            dispatching.trust(session, account_id)
+            dispatching.trust(session, account_id, real=moment.real)
     for prepared, answer in answers:
         if isinstance(answer, CallFailure):
             what = "is unclear and will be asked about" if isinstance(answer, CallUnclear) else "was not placed"

@@ -25,7 +25,7 @@ from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Perso
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Refused, decide
-from campaigns.rules.pacing import TOGETHER, lateness, stamp
+from campaigns.rules.pacing import DOUBTS, LONGEST_WAIT, MOST_DOUBTS, TOGETHER, lateness, pause_after, stamp
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import Message
@@ -50,15 +50,17 @@ class Prepared:
 
 
 def await_slots(session: Session, call_ids: Collection[UUID], *, real: datetime) -> dict[UUID, timedelta]:
-    """How long each call has to wait for its send slot and for the end of a back-off, without those that are not to
-    be placed (any more).
+    """How long each call has to wait for its send slot and for the end of a back-off.
+
+    Without those that are not to be placed (any more), and those for which no worker waits: they are offered again.
     """
     rows = session.execute(
         select(Call.id, Call.slot_at, Pace.backoff_until)
         .join(Pace, Pace.account_id == Call.account_id)
         .where(Call.id.in_(call_ids), Call.state == CallState.CLAIMED)
     )
-    return {row.id: max(row.slot_at, row.backoff_until or row.slot_at, real) - real for row in rows}
+    waits = {row.id: max(row.slot_at, row.backoff_until or row.slot_at, real) - real for row in rows}
+    return {call_id: wait for call_id, wait in waits.items() if wait <= LONGEST_WAIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,10 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
 class _Slots:
     """Whose send slot has come.
 
-    A slot that was missed is stamped anew, so that calls held up together do not leave together; so is one within
-    the time for which the provider asked us to wait. This happens at the last moment, under the locks of the intent:
-    were it done before, a busy machine would run after its slots and never reach one.
+    A slot that was missed is stamped anew, so that calls held up together do not leave together. This happens at the
+    last moment, under the locks of the intent: were it done before, a busy machine would run after its slots and
+    never reach one. Within the time for which the provider asked us to wait none comes; and while it says of no
+    request what became of it, one comes in each pause.
     """
 
     def __init__(self, session: Session, account_ids: Collection[UUID], real: datetime) -> None:
@@ -156,14 +159,23 @@ class _Slots:
         """Whether the call may leave now or in a moment."""
         call, real = locked.call, self._real
         pace = self._paces[call.account_id]
-        leaves_at = max(call.slot_at, real)
         rate = locked.campaign.account.calls_per_second
-        if leaves_at - call.slot_at > lateness(rate) or (pace.backoff_until or real) > leaves_at:
+        trying = pace.doubts >= DOUBTS
+        missed = real - call.slot_at > lateness(rate)
+        if trying or missed:
             self._lock(pace)
-            earliest = max(real, pace.backoff_until or real)
-            (call.slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=earliest, rate=rate)
-            call.check_at = call.slot_at + locked.timing.lease
-        return call.slot_at - real < TOGETHER
+        if pace.backoff_until is not None and pace.backoff_until > max(call.slot_at, real):
+            return False
+        if missed:
+            (call.slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=real, rate=rate)
+            # Where no worker waits so long, it is offered again when its slot comes.
+            waited_for = call.slot_at - real <= LONGEST_WAIT
+            call.check_at = call.slot_at + (locked.timing.lease if waited_for else timedelta(0))
+        comes = call.slot_at - real < TOGETHER
+        if comes and trying:
+            pace.doubts = min(pace.doubts + 1, MOST_DOUBTS)
+            pace.backoff_until = real + pause_after(pace.doubts)
+        return comes
 
     def _lock(self, pace: Pace) -> None:
         if pace.account_id not in self._locked:

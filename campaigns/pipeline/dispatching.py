@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import Select, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,7 @@ from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import RECHECK, Allowed, Refused, decide
 from campaigns.rules.pacing import (
+    DOUBTS,
     RISE,
     Ceiling,
     Demand,
@@ -39,7 +40,6 @@ from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 
 LARGEST_LOT = 500  # due people looked at by one query: a few megabytes of facts
-MOST_DOUBTS = 1000  # counted; the pause is at its longest long before
 LOOKED_AT_MOST = 2_000  # due people to a claim, over all campaigns: about a second; the next tick goes on
 
 
@@ -80,19 +80,18 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
     timing = timing.permitted(loopback=definition.loopback)
     if pace.backoff_until is not None and pace.backoff_until > real:
         return []
-    offered = _offer_again(session, account_id, pace, definition, real=real, timing=timing)
+    rate = definition.calls_per_second
+    # While the provider is away one request is tried, and nobody is kept waiting behind it.
+    room = 1 if pace.doubts >= DOUBTS else slots_within(next_slot=pace.next_slot, now=real, rate=rate)
+    offered = _offer_again(session, account_id, pace, rate, room, real=real, timing=timing)
     if account.frozen_at is not None or account.stop_reason is not None:
         return offered
     lines = _lines_in_use(session, account_id, definition, now=now)
     granted = still_granted(pace.granted, said_at=pace.granted_at, real=real)
     ours = our_lines(limit=definition.concurrency, granted=granted, reserve=definition.reserve)
     free = min(
-        free_lines(
-            ours=ours,
-            ceiling=_ceiling(pace, ours, real=real),
-            held=lines.campaigns.total(),
-        ),
-        slots_within(next_slot=pace.next_slot, now=real, rate=definition.calls_per_second),
+        free_lines(ours=ours, ceiling=_ceiling(pace, ours, real=real), held=lines.campaigns.total()),
+        room - len(offered),
     )
     if free == 0:
         return offered
@@ -112,9 +111,7 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
                 session, hungry[campaign_id], most, patience[campaign_id], lines, numbers[campaign_id], now=now
             )
             patience[campaign_id] -= looked_at
-            slots, pace.next_slot = stamp(
-                len(claims), next_slot=pace.next_slot, now=real, rate=definition.calls_per_second
-            )
+            slots, pace.next_slot = stamp(len(claims), next_slot=pace.next_slot, now=real, rate=rate)
             _stamp(session, [claim.call_id for claim in claims], slots, timing=timing)
             offered += [claim.call_id for claim in claims]
             free -= len(claims)
@@ -160,17 +157,25 @@ def back_off(session: Session, account_id: UUID, *, until: datetime) -> None:
 
 
 def doubt(session: Session, account_id: UUID, *, real: datetime) -> None:
-    """One more request came to nothing. After some in a row only one is tried now and then, until one is answered."""
+    """One more request came to nothing. After some in a row only one is tried now and then, until one is answered.
+
+    Those under way when it came to this say nothing new; each later one is counted when it is tried.
+    """
     pace = session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
-    pace.doubts = min(pace.doubts + 1, MOST_DOUBTS)
-    pause = pause_after(pace.doubts)
-    if pause is not None:
-        back_off(session, account_id, until=real + pause)
+    if pace.doubts < DOUBTS:
+        pace.doubts += 1
+        if pace.doubts == DOUBTS:
+            pause = real + pause_after(DOUBTS)
+            pace.backoff_until = max(pace.backoff_until or pause, pause)
 
 
-def trust(session: Session, account_id: UUID) -> None:
-    """The provider answered a request, whatever it said."""
-    session.execute(update(Pace).where(Pace.account_id == account_id, Pace.doubts > 0).values(doubts=0))
+def trust(session: Session, account_id: UUID, *, real: datetime) -> None:
+    """The provider answered a request, whatever it said: from now on all are sent again."""
+    session.execute(
+        update(Pace)
+        .where(Pace.account_id == account_id, Pace.doubts > 0)
+        .values(doubts=0, backoff_until=case((Pace.doubts < DOUBTS, Pace.backoff_until), else_=real))
+    )
 
 
 def _lines_in_use(session: Session, account_id: UUID, definition: AccountDefinition, *, now: datetime) -> _Lines:
@@ -189,16 +194,19 @@ def _lines_in_use(session: Session, account_id: UUID, definition: AccountDefinit
 
 
 def _offer_again(
-    session: Session, account_id: UUID, pace: Pace, definition: AccountDefinition, *, real: datetime, timing: Timing
+    session: Session, account_id: UUID, pace: Pace, rate: float, most: int, *, real: datetime, timing: Timing
 ) -> list[UUID]:
+    expired = Call.check_at <= real
+    if pace.backoff_until is not None:
+        expired |= Call.slot_at <= pace.backoff_until  # for a slot within a back-off perhaps no worker waited
     lost = session.scalars(
         select(Call.id)
-        .where(Call.account_id == account_id, Call.state == CallState.CLAIMED, Call.check_at <= real)
+        .where(Call.account_id == account_id, Call.state == CallState.CLAIMED, expired)
         .order_by(Call.slot_at)
-        .limit(slots_within(next_slot=pace.next_slot, now=real, rate=definition.calls_per_second))
+        .limit(most)
         .with_for_update(skip_locked=True, key_share=True)
     ).all()
-    slots, pace.next_slot = stamp(len(lost), next_slot=pace.next_slot, now=real, rate=definition.calls_per_second)
+    slots, pace.next_slot = stamp(len(lost), next_slot=pace.next_slot, now=real, rate=rate)
     _stamp(session, lost, slots, timing=timing)
     return list(lost)
 
@@ -362,8 +370,14 @@ def _insert(
 
 def _stamp(session: Session, call_ids: Sequence[UUID], slots: Sequence[datetime], *, timing: Timing) -> None:
     """Give each call its send slot, and a lease that runs from it."""
-    for call_id, slot_at in zip(call_ids, slots, strict=True):
-        session.execute(update(Call).where(Call.id == call_id).values(slot_at=slot_at, check_at=slot_at + timing.lease))
+    if call_ids:
+        session.execute(
+            update(Call),
+            [
+                {"id": call_id, "slot_at": slot_at, "check_at": slot_at + timing.lease}
+                for call_id, slot_at in zip(call_ids, slots, strict=True)
+            ],
+        )
 
 
 def _numbers(session: Session, campaign: CampaignFacts) -> list[UUID]:

@@ -11,13 +11,15 @@ RISE = timedelta(seconds=5)  # real time for each line won back: about as long a
 BELIEVED = timedelta(minutes=5)  # real time: with all lines in long calls no answer would ever say that there are more
 MISSED = timedelta(milliseconds=500)  # later than this a slot was missed, however slow the rate is
 CROWDED = timedelta(milliseconds=250)  # how late the hints of a busy machine come: no slot is missed for less than that
-HORIZON = timedelta(seconds=2)  # how far ahead slots are given out: two ticks, so that a worker never waits longer
+HORIZON = timedelta(seconds=2)  # how far ahead slots are given out: two ticks, so that none passes unused
+LONGEST_WAIT = timedelta(seconds=3)  # that a worker waits for a slot: others' calls may be due meanwhile
 TOGETHER = timedelta(milliseconds=100)
 """Calls whose slots lie closer than this are prepared together, which a hundred a second need: a worker that dies then
 leaves all of them in doubt. Up to ten calls a second it is one."""
 MOST_TOGETHER = 10  # calls; more side by side gain nothing on one core
 
 DOUBTS = 3  # requests in a row of which the provider did not say what became: one or two are bad luck
+MOST_DOUBTS = 1000  # counted; the pause is at its longest long before
 FIRST_PAUSE = timedelta(seconds=5)  # real time until one more is tried
 LONGEST_PAUSE = timedelta(minutes=1)  # so soon an outage that ended is noticed
 
@@ -82,13 +84,13 @@ def risen(ceiling: Ceiling, *, ours: int, real: datetime) -> Ceiling | None:
     return None if lines >= ours else Ceiling(lines, ceiling.rises_at + steps * RISE)
 
 
-def pause_after(doubts: int) -> timedelta | None:
-    """How long to send nothing after so many requests in a row that came to nothing; None for not at all.
+def pause_after(doubts: int) -> timedelta:
+    """How long to send nothing after so many requests in a row that came to nothing.
 
     Each of them may hold its person until somebody decides: while a provider is away, only one is tried now and then.
     """
     if doubts < DOUBTS:
-        return None
+        return timedelta(0)
     return min(FIRST_PAUSE * (1 << min(doubts - DOUBTS, 10)), LONGEST_PAUSE)
 
 

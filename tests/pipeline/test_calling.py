@@ -303,7 +303,7 @@ def test_the_latest_moment_of_a_slot_is_half_a_second_after_it(session: Session,
     assert prepare(session, first.id, now, real=REAL + timedelta(seconds=0.5)) is not None
     assert prepare(session, second.id, now, real=REAL + timedelta(seconds=0.51)) is None
     assert second.slot_at == REAL + timedelta(seconds=9)
-    assert second.check_at == second.slot_at + TIMING.lease
+    assert second.check_at == second.slot_at  # nobody waits so long: it is offered again then
 
 
 def test_a_call_leaves_a_moment_before_its_slot_and_waits_for_it(session: Session, now: datetime) -> None:
@@ -318,17 +318,54 @@ def test_a_back_off_holds_calls_that_are_claimed_already(session: Session, now: 
     factories.account(session, now, calls_per_second=1)
     campaign = factories.campaign(session, now)
     calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(2)]
-    until = REAL + timedelta(seconds=7)
+    until = REAL + timedelta(seconds=2)
     dispatching.back_off(session, campaign.account_id, until=until)
-    assert [wait(session, call.id, real=REAL) for call in calls] == [timedelta(seconds=7)] * 2
+    assert [wait(session, call.id, real=REAL) for call in calls] == [timedelta(seconds=2)] * 2
     assert [prepare(session, call.id, now) for call in calls] == [None, None]
-    session.flush()
-    waits = [wait(session, call.id, real=REAL) for call in calls]
-    assert waits == [timedelta(seconds=7), timedelta(seconds=8)]  # and not together once it is over
-    for call in calls:
-        assert call.state is CallState.CLAIMED
-        session.expire(call)
+    assert {call.state for call in calls} == {CallState.CLAIMED}
     assert prepare(session, calls[0].id, now, real=until) is not None
+    assert prepare(session, calls[1].id, now, real=until) is None  # and not together once it is over
+    assert calls[1].slot_at == until + timedelta(seconds=1)
+
+
+def test_no_worker_waits_long_and_who_is_left_to_wait_is_offered_again_in_time(session: Session, now: datetime) -> None:
+    factories.account(session, now, calls_per_second=1)
+    campaign = factories.campaign(session, now)
+    held_back, late = (factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(2))
+    session.execute(update(Pace).values(next_slot=REAL + timedelta(seconds=9)))
+    assert prepare(session, late.id, now, real=REAL + timedelta(seconds=1)) is None
+    dispatching.back_off(session, campaign.account_id, until=REAL + timedelta(seconds=5))
+    session.flush()
+    assert [wait(session, call.id, real=REAL + timedelta(seconds=1)) for call in (held_back, late)] == [None, None]
+
+    def offered(seconds: int) -> list[UUID]:
+        real = REAL + timedelta(seconds=seconds)
+        return dispatching.claim_due(session, campaign.account_id, now=now, real=real, timing=TIMING)
+
+    assert [offered(seconds) for seconds in (4, 6, 7)] == [[], [], []]  # all slots of the next two seconds are given
+    assert offered(8) == [held_back.id]
+    assert offered(9) == [late.id]
+
+
+def test_while_requests_come_to_nothing_one_is_tried_in_each_pause(session: Session, now: datetime) -> None:
+    account = factories.account(session, now, concurrency=100, calls_per_second=10)
+    campaign = factories.campaign(session, now)
+    for _ in range(60):
+        factories.prospect(session, campaign, now)
+
+    def second(at: int) -> int:
+        """How many requests are sent from one tick of the dispatcher, `at` so many seconds. None is answered."""
+        real = REAL + timedelta(seconds=at)
+        offered = dispatching.claim_due(session, account.id, now=now, real=real, timing=TIMING)
+        waits = calling.await_slots(session, offered, real=real)
+        return sum(prepare(session, call_id, now, real=real + wait) is not None for call_id, wait in waits.items())
+
+    assert second(0) == 21  # ten a second, for the two seconds to come
+    for _ in range(21):
+        dispatching.doubt(session, account.id, real=REAL)
+    assert [at for at in range(1, 200) if second(at)] == [5, 15, 35, 75, 135, 195]
+    dispatching.trust(session, account.id, real=REAL + timedelta(seconds=196))
+    assert second(197) > 1
 
 
 def test_there_is_no_slot_for_a_call_that_is_not_claimed_any_more(session: Session, now: datetime) -> None:

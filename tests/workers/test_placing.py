@@ -94,7 +94,7 @@ def test_a_provider_that_is_away_is_left_alone_until_it_answers(
         assert "of none of the last 3 requests" in " ".join(each.what for each in reporting.troubles(session))
         moment = clock.read(session)
         assert dispatching.claim_due(session, account.id, now=now, real=moment.real, timing=Timing()) == []
-        dispatching.trust(session, account.id)
+        dispatching.trust(session, account.id, real=moment.real)
         assert reporting.troubles(session) == []
 
 
