@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
-from sqlalchemy import make_url
 from sqlalchemy.orm import Session
 
 from campaigns import db
 from campaigns.cli.database import upgrade
 from campaigns.embedded import Servers, servers
-
-TEMPLATE = "outbound_template"
+from tests import databases
 
 # What the harness asserts is explained when it fails, as a test's own asserts are.
 pytest.register_assert_rewrite("tests.harness", "tests.processes", "tests.journeys.promises")
@@ -37,42 +33,20 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         shutil.rmtree(note.read_text(encoding="utf-8").strip(), ignore_errors=True)
 
 
-def _maintain(url: str, *statements: sql.Composable) -> None:
-    plain = make_url(url).set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
-    with psycopg.connect(plain, autocommit=True) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
 @pytest.fixture(scope="session")
-def template(embedded: Servers) -> str:
+def template(embedded: Servers) -> Iterator[str]:
     """The address of a database that was migrated to head."""
-    _maintain(embedded.database_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-    url = make_url(embedded.database_url).set(database=TEMPLATE).render_as_string(hide_password=False)
-    upgrade(url)
-    db.engine(url).dispose()
-    db.forget()
-    return url
+    with databases.database(embedded.database_url) as url:
+        upgrade(url)
+        db.engine(url).dispose()  # a database in use is not copied
+        db.forget()
+        yield url
 
 
 @pytest.fixture(scope="session")
 def copies(embedded: Servers, template: str) -> Callable[[], AbstractContextManager[str]]:
     """Makes databases of their own, each for as long as a block lasts."""
-
-    @contextmanager
-    def copy() -> Iterator[str]:
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        _maintain(
-            embedded.database_url,
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)),
-        )
-        url = make_url(embedded.database_url).set(database=name).render_as_string(hide_password=False)
-        yield url
-        db.engine(url).dispose()
-        db.forget()
-        _maintain(embedded.database_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-    return copy
+    return partial(databases.database, embedded.database_url, template=template)
 
 
 @pytest.fixture
@@ -83,13 +57,9 @@ def database(copies: Callable[[], AbstractContextManager[str]]) -> Iterator[str]
 
 
 @pytest.fixture(scope="session")
-def _shared(embedded: Servers, template: str) -> str:
-    name = "outbound_shared"
-    _maintain(
-        embedded.database_url,
-        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)),
-    )
-    return make_url(embedded.database_url).set(database=name).render_as_string(hide_password=False)
+def _shared(copies: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    with copies() as url:
+        yield url
 
 
 @pytest.fixture

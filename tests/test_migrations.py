@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from campaigns.cli.database import _config, require_newest, upgrade
 from campaigns.embedded import Servers
 from campaigns.errors import SetupError
 from campaigns.models import Base
+from tests.databases import database
 
 SHAPE = """
 SELECT 'column', c.relname, a.attname, format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull::text || ' '
@@ -32,9 +34,11 @@ SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid
 """
 
 
-def empty_database(embedded: Servers, name: str) -> str:
-    execute(embedded.database_url, f'CREATE DATABASE "{name}"')
-    return make_url(embedded.database_url).set(database=name).render_as_string(hide_password=False)
+@pytest.fixture
+def empty(embedded: Servers) -> Iterator[str]:
+    """The address of a database without tables."""
+    with database(embedded.database_url) as url:
+        yield url
 
 
 def execute(url: str, statement: str) -> None:
@@ -47,8 +51,8 @@ def shape(engine: Engine) -> set[tuple[str, ...]]:
         return {tuple(row) for row in connection.execute(text(SHAPE))}
 
 
-def test_migrated_tables_equal_the_models_to_the_last_predicate(embedded: Servers, template: str) -> None:
-    modelled = db.connect(empty_database(embedded, "from_models"), pool_size=1)
+def test_migrated_tables_equal_the_models_to_the_last_predicate(empty: str, template: str) -> None:
+    modelled = db.connect(empty, pool_size=1)
     migrated = db.connect(template, pool_size=1)
     Base.metadata.create_all(modelled)
     try:
@@ -61,8 +65,8 @@ def test_migrated_tables_equal_the_models_to_the_last_predicate(embedded: Server
         migrated.dispose()
 
 
-def test_empty_to_head_to_empty_to_head(embedded: Servers) -> None:
-    url = empty_database(embedded, "there_and_back")
+def test_empty_to_head_to_empty_to_head(empty: str) -> None:
+    url = empty
     engine = db.engine(url)
     with pytest.raises(SetupError, match="no tables yet: run `outbound db upgrade`"):
         require_newest(url)
@@ -87,9 +91,9 @@ def test_every_migration_has_a_date_a_sentence_and_a_way_back() -> None:
         assert source.startswith('"""')
 
 
-def test_the_database_must_keep_its_promises(embedded: Servers) -> None:
-    url = empty_database(embedded, "careless")
-    execute(url, "ALTER DATABASE careless SET synchronous_commit = off")
+def test_the_database_must_keep_its_promises(empty: str) -> None:
+    url = empty
+    execute(url, f"ALTER DATABASE {make_url(url).database} SET synchronous_commit = off")
     with pytest.raises(SetupError, match="synchronous_commit"):
         db.check(url)
     db.engine(url).dispose()

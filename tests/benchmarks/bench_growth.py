@@ -19,7 +19,6 @@ from uuid import uuid4
 
 import redis
 from psycopg import Connection, sql
-from sqlalchemy import make_url
 
 from campaigns import clock, db
 from campaigns.cli.database import upgrade
@@ -27,6 +26,7 @@ from campaigns.embedded import Servers
 from campaigns.pipeline import scheduling
 from campaigns.rules.campaign_state import Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
+from tests import databases
 from tests.benchmarks.results import Result
 from tests.benchmarks.running import ROOT, connect, fill
 from tests.factories import ACCOUNT, CAMPAIGN
@@ -131,23 +131,15 @@ class _Size:
 @contextmanager
 def _database(servers: Servers, people: int) -> Iterator[_Size]:
     """A database of its own in which one campaign with `people` runs and one line may be used."""
-    name = sql.Identifier(f"growth_{people}")
-    url = make_url(servers.database_url).set(database=f"growth_{people}").render_as_string(hide_password=False)
     redis_url = f"{servers.redis_url.rpartition('/')[0]}/15"  # hints go there, and nobody takes them
-    with connect(servers.database_url) as server:
-        server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-        server.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        try:
-            upgrade(url)
-            _populate(url, people)
-            db.engine(url).dispose()
-            with _Size(url, redis_url) as size:
-                yield size
-        finally:
-            db.engine(url).dispose()
-            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-            with redis.Redis.from_url(redis_url) as client:
-                client.flushdb()
+    with databases.database(servers.database_url) as url:
+        upgrade(url)
+        _populate(url, people)
+        db.engine(url).dispose()
+        with _Size(url, redis_url) as size:
+            yield size
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
 
 
 def _populate(url: str, people: int) -> None:

@@ -6,15 +6,10 @@ import shutil
 import signal
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
-
-import psycopg
-from psycopg import sql
-from sqlalchemy import make_url
 
 from campaigns import db
 from campaigns.cli.database import upgrade
@@ -22,9 +17,9 @@ from campaigns.embedded.installing import find_programs
 from campaigns.embedded.postgres import Postgres
 from campaigns.embedded.processes import stop
 from campaigns.embedded.valkey import Valkey
+from tests import databases
 from tests.processes import eventually, free_port
 
-TEMPLATE = "outbound_template"
 PASSWORD = "of-a-server-that-lives-for-one-run"  # noqa: S105 - loopback, and gone with the run
 
 
@@ -44,9 +39,8 @@ class Servers:
             server.initialise()
             server.port = free_port()
             self.start(server)
-        self._maintain("postgres", sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-        upgrade(self._url(TEMPLATE))
-        db.engine(self._url(TEMPLATE)).dispose()
+        upgrade(self.postgres.url)
+        db.engine(self.postgres.url).dispose()  # a database in use is not copied
         db.forget()
         return self
 
@@ -78,20 +72,6 @@ class Servers:
     @contextmanager
     def database(self) -> Iterator[str]:
         """The address of an empty database at head, there for as long as the block lasts."""
-        name = f"chaos_{uuid.uuid4().hex[:12]}"
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
-        self._maintain("postgres", create)
-        url = self._url(name)
-        yield url
-        db.engine(url).dispose()
-        db.forget()
-        self.start(self.postgres)
-        self._maintain("postgres", sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-    def _url(self, name: str) -> str:
-        return make_url(self.postgres.url).set(database=name).render_as_string(hide_password=False)
-
-    def _maintain(self, database: str, statement: sql.Composable) -> None:
-        plain = make_url(self._url(database)).set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(plain, autocommit=True) as connection:
-            connection.execute(statement)
+        with databases.database(self.postgres.url, template=self.postgres.url) as url:
+            yield url
+            self.start(self.postgres)

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -15,12 +14,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 from sqlalchemy import make_url, text
 
 from campaigns import db
 from campaigns.embedded import Servers
 from campaigns.models import Base
+from tests import databases
 
 ACCOUNT = """
 name = "main"
@@ -143,13 +142,8 @@ def outbound(forks: Forks, database: str, tmp_path: Path) -> Outbound:
 @pytest.fixture
 def empty_database(embedded: Servers) -> Iterator[str]:
     """The address of a database without tables."""
-    name = f"empty_{uuid.uuid4().hex[:12]}"
-    url = make_url(embedded.database_url)
-    plain = url.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
-    with psycopg.connect(plain, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield url.set(database=name).render_as_string(hide_password=False)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with databases.database(embedded.database_url) as url:
+        yield url
 
 
 def execute(url: str, statement: str) -> None:

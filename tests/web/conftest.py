@@ -21,7 +21,6 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from psycopg import sql
 from sqlalchemy import make_url
 
 from campaigns import clock, db
@@ -29,6 +28,7 @@ from campaigns.cli.up import WEB
 from campaigns.embedded import Servers
 from campaigns.pipeline import scheduling
 from campaigns.rules.definition import AccountDefinition
+from tests import databases
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 SECRETS = {
@@ -162,15 +162,9 @@ def apply(url: str, accounts: list[dict[str, Any]]) -> None:
 @contextmanager
 def with_accounts(embedded: Servers, template: str) -> Iterator[str]:
     """A database with the accounts in it."""
-    name = f"web_{uuid.uuid4().hex[:12]}"
-    url = make_url(embedded.database_url).set(database=name).render_as_string(hide_password=False)
-    with psycopg.connect(plain(embedded.database_url, "postgres"), autocommit=True) as connection:
-        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        connection.execute(copy.format(sql.Identifier(name), sql.Identifier(make_url(template).database or "")))
+    with databases.database(embedded.database_url, template=template) as url:
         apply(url, ACCOUNTS)
         yield url
-        db.engine(url).dispose()
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 
-import psycopg
 import pytest
-from psycopg import sql
-from sqlalchemy import make_url, select
+from sqlalchemy import select
 
 from campaigns import clock, db
 from campaigns.models import Account, Call, Prospect
@@ -16,7 +13,7 @@ from campaigns.pipeline import halting
 from campaigns.rules.call_state import CallState
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.settings import settings
-from tests import factories
+from tests import databases, factories
 from tests.workers.conftest import Silent
 from workers.calls import place_calls
 from workers.dispatch import refill, tick
@@ -33,15 +30,8 @@ def test_in_a_copy_of_the_database_nothing_is_claimed_and_nothing_sent(
         real = clock.read(session).real
         claimed = factories.call(session, factories.prospect(session, campaign, now), now, slot_at=real, check_at=real)
         halting.guard_home(session, now=now)
-    name = f"copy_{uuid.uuid4().hex[:12]}"
-    url = make_url(working_database)
-    copy = url.set(database=name).render_as_string(hide_password=False)
     db.engine(working_database).dispose()  # a database in use is not copied
-    plain = url.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
-    with psycopg.connect(plain, autocommit=True) as connection:
-        names = sql.Identifier(name), sql.Identifier(str(url.database))
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
-    try:
+    with databases.database(working_database, template=working_database) as copy:
         monkeypatch.setenv("DATABASE_URL", copy)
         settings.cache_clear()
         refill(str(account.id))
@@ -57,7 +47,3 @@ def test_in_a_copy_of_the_database_nothing_is_claimed_and_nothing_sent(
             assert session.get_one(Call, claimed.id).state is CallState.CLAIMED
             assert session.get_one(Prospect, waiting.id).state is ProspectState.WAITING
         assert silent_provider.asked == []
-    finally:
-        db.engine(copy).dispose()
-        with psycopg.connect(plain, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
