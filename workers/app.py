@@ -50,6 +50,9 @@ app.conf.update(
         "socket_connect_timeout": 2,
         "socket_timeout": 10,
         "retry_on_timeout": False,
+        # Hints are acknowledged when they are taken: to keep in Redis which are not is half of what it is told, and a
+        # worker that gives them back to a Redis that has just come back dies of it.
+        "ack_emulation": False,
         # Without these a hint is tried for 6 s, and a tick that has many would wait for each of them.
         "max_retries": 1,
         "interval_start": 0,

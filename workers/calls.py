@@ -28,6 +28,7 @@ from workers.app import app, client, hint, one_line, transaction
 log = logging.getLogger(__name__)
 
 BACK_OFF = timedelta(seconds=5)  # when the provider says *later* without saying when, or cannot be reached
+GATHER_SECONDS = 0.05  # after an answer, in which others come that are recorded in the same transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ def _send(ready: Sequence[Ready]) -> None:
             pool.submit(_request, each, connections[each.prepared.account_id]): each.prepared for each in ready
         }
         while unanswered:
-            done, _ = wait(unanswered, return_when=FIRST_COMPLETED)
+            wait(unanswered, return_when=FIRST_COMPLETED)
+            done, _ = wait(unanswered, timeout=GATHER_SECONDS)
             answered = [(unanswered.pop(future), future) for future in done]
             with one_line(f"recording the answers for {len(answered)} calls"):
                 _record([(prepared, future.result()) for prepared, future in answered])
