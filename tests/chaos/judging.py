@@ -19,7 +19,8 @@ from sqlalchemy import func, select
 from campaigns.models import Account, Call, Event
 from campaigns.rules.call_state import CallState
 from tests.chaos.people import NAME
-from tests.chaos.running import CAMPAIGNS, RATES, Run, of_a_number, witnessed
+from tests.chaos.running import CAMPAIGNS, RATES, Run, of_a_number
+from tests.chaos.witnessing import witnessed
 from tests.journeys.promises import (
     DOUBLE,
     LIMIT,
@@ -83,7 +84,7 @@ def judge(run: Run) -> Findings:
     broken += _one_event_for_each_message(run, totals)
     broken += _stopped(run, really)
     broken += _nothing_said_of_people(run)
-    times, killed = witnessed(run)
+    times, killed = witnessed(run.witness)
     if run.missed or (not times and any(point["do"] != "sleep" for point in run.case.points)):
         broken.append(Broken(WRONG, f"it was over too soon: {run.missed} faults were missed, {times} came"))
     review, most_review = _in_review(run), run.orphaned + killed + _not_accepted(totals)

@@ -12,8 +12,9 @@ from typing import Any
 
 from tests.chaos.guards import Removal
 from tests.chaos.judging import Findings, judge, keep_evidence
-from tests.chaos.running import Case, gone_past, running
+from tests.chaos.running import Case, running
 from tests.chaos.servers import Servers
+from tests.chaos.witnessing import gone_past
 from tests.journeys.promises import Broken
 
 USUAL = 1_000

@@ -13,7 +13,6 @@ import random
 import signal
 import struct
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,6 +32,7 @@ from tests.chaos.overhearing import Overhearing
 from tests.chaos.people import split
 from tests.chaos.servers import Servers
 from tests.chaos.watching import Watch
+from tests.chaos.witnessing import waking
 from tests.harness import System
 from tests.processes import Provider, descendants
 
@@ -45,6 +45,7 @@ WINDOWS = "Mon-Sun 09:00-20:00"
 RETRY = {"no_answer": ["2m"], "busy": ["1m"], "voicemail": [], "technical": ["1m"]}
 OUTCOMES = {"answered": 70, "no_answer": 12, "voicemail": 8, "busy": 5, "failed": 3, "pipeline_error": 2}
 
+AWAKE = 2.0  # seconds in which whoever was asleep to the end has said what came of its calls
 STALL = 100.0  # real seconds without any change after which a run counts as stuck; an outage of 60 is part of one case
 ENOUGH = 6  # times that a process kills or stops itself in a case, at least
 SABOTAGED = Path(__file__).with_name("sabotaged.py")
@@ -344,53 +345,16 @@ def running(case: Case, servers: Servers, folder: Path, *, prospects: int, seed:
         try:
             run.set_up()
             run.deadline = time.monotonic() + case.longest
-            with run.heard, run.watch, _waking(run):
-                for campaign in CAMPAIGNS:
-                    system.command(Command.START, campaign=campaign)
-                case.fault(run)
-                run.until_at_rest()
+            with run.heard, run.watch:
+                with waking(run.witness, case.points):
+                    for campaign in CAMPAIGNS:
+                        system.command(Command.START, campaign=campaign)
+                    case.fault(run)
+                    run.until_at_rest()
+                if case.points:
+                    time.sleep(AWAKE)
+                    run.until_at_rest()
             yield run
         finally:
             for server in (servers.postgres, servers.valkey):
                 servers.start(server)
-
-
-@contextmanager
-def _waking(run: Run) -> Iterator[None]:
-    """Inside the block, processes that stopped themselves go on after as many seconds as was ordered."""
-    seconds = next((point["seconds"] for point in run.case.points if point["do"] == "stop"), None)
-    done = threading.Event()
-
-    def wake() -> None:
-        asleep: dict[int, float] = {}
-        known = 0
-        while not done.wait(0.1) or asleep:
-            lines = run.witness.read_text().splitlines()
-            for line in lines[known:]:
-                asleep[json.loads(line)["pid"]] = time.monotonic() + float(seconds or 0)
-            known = len(lines)
-            for pid in [pid for pid, until in asleep.items() if done.is_set() or until < time.monotonic()]:
-                del asleep[pid]
-                os.kill(pid, signal.SIGCONT)
-
-    thread = threading.Thread(target=wake) if seconds else None
-    if thread is not None:
-        thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        if thread is not None:
-            thread.join()
-
-
-def witnessed(run: Run) -> tuple[int, int]:
-    """How often a process killed or stopped itself, and how many calls were between intent and answer in the killed."""
-    lines = [json.loads(line) for line in run.witness.read_text().splitlines()]
-    return len(lines), sum(line["open"] for line in lines if line["do"] == "kill")
-
-
-def gone_past(folder: Path) -> set[str]:
-    """The guards, taken out, that some process of the run in that folder would have needed."""
-    told = folder / "witness.guards"
-    return set(told.read_text().split("\n")) if told.exists() else set()
