@@ -63,13 +63,15 @@ class Account(Base):
 
 
 class Pace(Base):
-    """An account's hot counters, apart from its row so that intents do not wait for each other."""
+    """An account's hot counters, apart from its row, which every intent share-locks."""
 
     __tablename__ = "pace"
 
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
     next_slot: Mapped[datetime]
-    """Real time at which the next call may be sent."""
+    """Real time of the next send slot that is to be given out."""
+    left_at: Mapped[datetime | None]
+    """Real time at which the latest request left or leaves."""
     granted: Mapped[int | None]
     """Lines that the provider last said the account has in all, calls that come in included."""
     granted_at: Mapped[datetime | None]

@@ -9,8 +9,6 @@ from uuid import UUID
 
 RISE = timedelta(seconds=5)  # real time for each line won back: about as long as a line that came free stays unnoticed
 BELIEVED = timedelta(minutes=5)  # real time: with all lines in long calls no answer would ever say that there are more
-MISSED = timedelta(milliseconds=500)  # later than this a slot was missed, however slow the rate is
-CROWDED = timedelta(milliseconds=250)  # how late the hints of a busy machine come: no slot is missed for less than that
 HORIZON = timedelta(seconds=2)  # how far ahead slots are given out: two ticks, so that none passes unused
 LONGEST_WAIT = timedelta(seconds=3)  # that a worker waits for a slot: others' calls may be due meanwhile
 TOGETHER = timedelta(milliseconds=100)
@@ -94,13 +92,13 @@ def pause_after(doubts: int) -> timedelta:
     return min(FIRST_PAUSE * (1 << min(doubts - DOUBTS, 10)), LONGEST_PAUSE)
 
 
-def lateness(rate: float) -> timedelta:
-    """How long after its slot a worker may still take up a call, at `rate` calls per second.
+def leaves_at(slot: datetime, *, after: datetime | None, now: datetime, rate: float) -> datetime:
+    """When the call of that `slot` may leave: not `now` if it is early, nor at once `after` the one that left before.
 
-    Less than the gap between two slots, where that can be met: late by less than a gap, calls that were held up
-    together bring one more into a second at most.
+    However late the calls of a busy machine come, they leave as far apart as their slots are.
     """
-    return min(MISSED, max(timedelta(seconds=0.9 / rate), CROWDED))
+    earliest = max(slot, now)
+    return earliest if after is None else max(earliest, after + timedelta(seconds=1 / rate))
 
 
 def choose_number(

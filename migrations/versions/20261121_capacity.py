@@ -16,6 +16,7 @@ _BLOCKED = sa.text("blocked AND state = 'queued'")
 
 
 def upgrade() -> None:
+    op.add_column("pace", sa.Column("left_at", postgresql.TIMESTAMP(timezone=True), nullable=True))
     op.add_column("pace", sa.Column("granted", sa.Integer(), nullable=True))
     op.add_column("pace", sa.Column("granted_at", postgresql.TIMESTAMP(timezone=True), nullable=True))
     op.add_column("pace", sa.Column("ceiling_why", sa.Text(), nullable=True))
@@ -37,3 +38,4 @@ def downgrade() -> None:
     op.drop_column("pace", "ceiling_why")
     op.drop_column("pace", "granted_at")
     op.drop_column("pace", "granted")
+    op.drop_column("pace", "left_at")

@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.rules.pacing import (
-    CROWDED,
     HORIZON,
-    MISSED,
     MOST_TOGETHER,
     RISE,
     TOGETHER,
@@ -20,7 +18,7 @@ from campaigns.rules.pacing import (
     Demand,
     choose_number,
     free_lines,
-    lateness,
+    leaves_at,
     lowered,
     our_lines,
     pause_after,
@@ -116,10 +114,27 @@ def test_up_to_ten_calls_a_second_each_goes_alone() -> None:
     assert together(slots) == [range(place, place + 1) for place in range(20)]
 
 
-def test_a_call_may_be_late_by_less_than_the_gap_to_the_next() -> None:
-    assert lateness(0.2) == lateness(1) == MISSED
-    assert lateness(3) == timedelta(seconds=0.3)
-    assert lateness(1000) == CROWDED
+def test_calls_leave_as_far_apart_as_their_slots_are_however_late_they_come() -> None:
+    second = timedelta(seconds=1)
+    assert leaves_at(NOW, after=None, now=NOW, rate=1) == NOW
+    assert leaves_at(NOW + second, after=None, now=NOW, rate=1) == NOW + second  # early: it waits
+    assert leaves_at(NOW, after=NOW - second, now=NOW + 5 * second, rate=1) == NOW + 5 * second  # late: it goes
+    assert leaves_at(NOW, after=NOW + 5 * second, now=NOW + 5 * second, rate=4) == NOW + 5.25 * second
+
+
+@given(
+    lateness=st.lists(st.integers(0, 3_000), min_size=2, max_size=60),
+    rate=st.sampled_from([0.5, 1.0, 3.0, 10.0, 40.0]),
+)
+def test_never_more_leave_in_any_second_than_the_rate_and_one(lateness: list[int], rate: float) -> None:
+    slots, _ = stamp(len(lateness), next_slot=NOW, now=NOW, rate=rate)
+    come = sorted(slot + timedelta(milliseconds=late) for slot, late in zip(slots, lateness, strict=True))
+    left: list[datetime] = []
+    for slot, now in zip(slots, come, strict=True):
+        left.append(leaves_at(slot, after=left[-1] if left else None, now=now, rate=rate))
+    for turn, first in enumerate(left):
+        within = [at for at in left[turn:] if at < first + timedelta(seconds=1)]
+        assert len(within) <= rate + 1
 
 
 def test_one_line_is_won_back_after_the_other() -> None:
