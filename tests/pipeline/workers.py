@@ -1,0 +1,211 @@
+"""Workers without their queue: the transactions that they make, in their order, one at a time or one inside another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import event, select, update
+from sqlalchemy.orm import Session
+
+from campaigns import db
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent, Throttled
+from campaigns.models import Account, Call, Campaign, Event, Outcome, Person, Prospect, Suppression
+from campaigns.pipeline import breaking, calling, capacity, dispatching, halting, ingesting, scheduling, settling
+from campaigns.pipeline.calling import Prepared
+from campaigns.pipeline.ingesting import Applied
+from campaigns.pipeline.reconciling import Question
+from campaigns.pipeline.settling import Ended
+from campaigns.rules.call_state import HOLDS_LINE, HOLDS_PERSON, CallState
+from campaigns.rules.campaign_state import CampaignState, Command
+from campaigns.rules.outcome import TECHNICAL
+from campaigns.rules.retry import CLOSING
+from campaigns.rules.timing import Timing
+from campaigns.vapi.events import Message, read_message
+from tests.pipeline.provider import Provider
+
+TIMING = Timing()
+LINES, RATE = 3, 2.0
+SMALL = UUID(int=2)
+"""The campaign that may use one line only."""
+NEW_YORK = ZoneInfo("America/New_York")
+LOCKS = (" FOR ", "INSERT", "UPDATE", "DELETE", "pg_advisory")
+
+
+class Workers:
+    """All that goes on outside the database: clocks, workers with what they hold in memory, people and a provider."""
+
+    account_id: UUID
+    now: datetime
+    real: datetime
+    speed: int
+
+    def __init__(self, url: str) -> None:
+        super().__init__()  # of the state machine that this is mixed into
+        self.engine = db.engine(url)
+        self.provider = Provider()
+        self.seen: dict[UUID, CallState] = {}
+        self.offered: list[list[UUID]] = []
+        self.sending: list[tuple[Prepared, datetime]] = []
+        self.unheard: list[tuple[Prepared, Message | CallFailure]] = []
+        self.hints: list[int] = []
+        self.questions: list[tuple[Question, datetime]] = []
+        self.stopped: set[str] = set()
+        self.frozen = False
+        self.suppressed: set[int] = set()
+
+    @contextmanager
+    def transaction(self, meanwhile: Callable[[], None] | None = None) -> Iterator[Session]:
+        """What `db.transaction` gives; `meanwhile` is done just before the first lock or write of it."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            waiting = [meanwhile] if meanwhile is not None else []
+
+            def before(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+                if waiting and any(word in statement for word in LOCKS):
+                    waiting.pop()()
+
+            if waiting:
+                event.listen(session.connection(), "before_cursor_execute", before)
+            yield session
+
+    def check_lines(self, session: Session, new: set[UUID]) -> None:
+        held = [
+            call
+            for call in session.scalars(select(Call).where(Call.state.in_(HOLDS_LINE)))
+            if not (call.state is CallState.UNKNOWN and call.line_until is not None and call.line_until < self.now)
+        ]
+        small = {call.id for call in held if call.campaign_id == SMALL}
+        assert not new or len(held) <= LINES, "more lines than the account has"
+        assert not new & small or len(small) <= 1, "more lines than the campaign may use"
+
+    def check_intent(self, session: Session, prepared: Prepared) -> None:
+        call = session.get_one(Call, prepared.call_id)
+        prospect = session.get_one(Prospect, call.prospect_id)
+        campaign = session.get_one(Campaign, call.campaign_id)
+        account = session.get_one(Account, call.account_id)
+        assert campaign.state is CampaignState.RUNNING
+        assert campaign.name not in self.stopped, "called after a stop had returned"
+        assert not self.frozen, "called after a freeze had returned"
+        assert account.frozen_at is None
+        assert account.stop_reason is None
+        assert call.person_id not in self.suppressed, "called after a suppression had returned"
+        local = self.now.astimezone(NEW_YORK).time()
+        assert time(9) <= local <= time(19, 58), "called outside the window"
+        closed = select(Event.id).where(Event.call_id == call.id)
+        assert session.scalars(closed).first() is None, "the provider spoke of it before"
+        known = select(Outcome.outcome).where(Outcome.prospect_id == prospect.id)
+        assert not set(session.scalars(known)) & CLOSING.keys(), "called after it was concluded"
+        others = select(Call.id).where(Call.person_id == call.person_id, Call.state.in_(HOLDS_PERSON))
+        assert session.scalars(others).all() == [call.id]
+
+    def record(self, answers: Sequence[tuple[Prepared, Message | CallFailure]]) -> None:
+        news = []
+        moment = {"now": self.now, "real": self.real}
+        with self.transaction() as session:
+            for prepared, said in answers:
+                if isinstance(said, Message) and said.limits is not None:
+                    lines = {"concurrency": LINES, "real": self.real}
+                    news += [said.limits] * capacity.is_news(session, prepared.account_id, said.limits, **lines)
+            calling.record(session, {each.call_id: said for each, said in answers}, **moment, timing=TIMING)
+            if any(not isinstance(said, CallUnclear | NotSent) for _, said in answers):
+                dispatching.trust(session, self.account_id)
+        for prepared, said in answers:
+            if isinstance(said, CallFailure):
+                self.draw_conclusions(prepared, said)
+        for limits in news:
+            with self.transaction() as session:
+                capacity.told(session, self.account_id, limits, real=self.real)
+                capacity.refused(session, self.account_id, "no line", **moment, remaining=limits.remaining)
+
+    def draw_conclusions(self, prepared: Prepared, failure: CallFailure) -> None:
+        with self.transaction() as session:
+            match failure:
+                case AccountRefused():
+                    halting.stop_account(session, self.account_id, str(failure), now=self.now)
+                case CallRefused():
+                    halting.pause_if_all_refused(session, prepared.campaign_id, now=self.now)
+                case Throttled() | NotSent():
+                    if isinstance(failure, Throttled) and failure.no_line:
+                        capacity.refused(session, self.account_id, "no line", now=self.now, real=self.real)
+                    dispatching.back_off(session, self.account_id, until=self.real + timedelta(seconds=5))
+                case CallUnclear():
+                    dispatching.doubt(session, self.account_id, real=self.real)
+
+    def store(self, bodies: Sequence[dict[str, Any]]) -> None:
+        messages = [(self.account_id, read_message(json.dumps(body).encode())) for body in bodies]
+        with self.transaction() as session:
+            self.hints += ingesting.store_pushed(session, messages, now=self.now, real=self.real)
+
+    def apply(self, event_ids: Sequence[int], meanwhile: str = "") -> None:
+        moment = {"now": self.now, "real": self.real}
+        if not event_ids:
+            return
+        with self.transaction(self.other(meanwhile)) as session:
+            applied, strays = ingesting.apply(session, event_ids, **moment, timing=TIMING)
+            self.settle(session, applied)
+        self.conclude(applied)
+        for event_id in strays:
+            with self.transaction() as session:
+                found = ingesting.apply_alone(session, event_id, **moment, timing=TIMING)
+                applied = [] if found is None else [found]
+                self.settle(session, applied)
+            self.conclude(applied)
+
+    def settle(self, session: Session, applied: Sequence[Applied]) -> None:
+        ends = [Ended(each.call_id, each.ending, learned=each.learned) for each in applied]
+        if ends:
+            settling.settle(session, *ends, now=self.now, timing=TIMING)
+
+    def conclude(self, applied: Sequence[Applied]) -> None:
+        for each in applied:
+            if each.freed and each.ending is not None and each.ending.no_line:
+                with self.transaction() as session:
+                    capacity.refused(session, each.account_id, "it ended one", now=self.now, real=self.real)
+        for campaign_id in sorted(
+            {each.campaign_id for each in applied if each.ending and each.ending.outcome in TECHNICAL}
+        ):
+            with self.transaction() as session:
+                breaking.pause_if_failing(session, campaign_id, now=self.now)
+
+    def advance(self) -> None:
+        with self.transaction() as session:
+            watched = breaking.watched(session)
+        for campaign_id in sorted(watched):
+            with self.transaction() as session:
+                breaking.pause_if_failing(session, campaign_id, now=self.now)
+        with self.transaction() as session:
+            scheduling.advance(session, now=self.now)
+
+    def wait(self, waited: timedelta) -> None:
+        self.real += waited
+        self.now += waited * self.speed
+
+    def command(self, name: str, wanted: Command) -> None:
+        try:
+            with self.transaction() as session:
+                scheduling.command(session, name, wanted, who="test", now=self.now)
+        except NotAllowed:
+            return
+        (self.stopped.discard if wanted is Command.RESUME else self.stopped.add)(name)
+
+    def freeze(self, *, frozen: bool) -> None:
+        with self.transaction() as session:
+            scheduling.set_frozen(session, frozen=frozen, who="test", now=self.now, why=None)
+        self.frozen = frozen
+
+    def suppress(self, person_id: int) -> None:
+        if person_id in self.suppressed:
+            return
+        with self.transaction() as session:
+            session.execute(update(Person).where(Person.id == person_id).values(suppressed_at=self.now))
+            session.add(Suppression(person_id=person_id, reason="asked", created_at=self.now))
+        self.suppressed.add(person_id)
+
+    def due(self) -> list[int]:
+        with self.transaction() as session:
+            return ingesting.due(session, real=self.real, limit=500)
