@@ -8,7 +8,7 @@ matters: `meanwhile` commits something between what a transaction read without a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -98,7 +98,7 @@ class Machine(Workers, RuleBasedStateMachine):
     def other(self, name: str) -> Callable[[], None] | None:
         deeds: dict[str, Callable[[], None]] = {
             "claim": lambda: self.claim("", lost=False),
-            "intend": lambda: self.intend(0, "", again=True),
+            "intend": lambda: self.place(self.latest, ""),
             "events": lambda: self.apply(list(self.hints)),
             "ask": lambda: self.ask(""),
             "pause": lambda: self.command("large", Command.PAUSE),
@@ -119,17 +119,20 @@ class Machine(Workers, RuleBasedStateMachine):
         while self.sending:
             self.send(0, fate, 30, heard, died=False)
 
-    def speak(self, what: tuple[int, str, str]) -> None:
+    def speak(self, what: tuple[int, str, str, str]) -> None:
+        turn, word, reason, meanwhile = what
         if self.provider.live():
-            self.go_on(*what)
+            self.go_on(turn, word, reason)
         while self.provider.untold:
             self.deliver([0], lost=False, bare=False)
-        self.events("", swept=False)
+        self.events(meanwhile, swept=False)
 
     # Each rule is as likely as any other, and Hypothesis likes best the one with the fewest arguments.
     dials = rule(how=st.tuples(st.sampled_from([True, True, False]), st.sampled_from(FATES), hearing, meanwhiles))
     dial_one, dial_two, dial_three = dials(dial), dials(dial), dials(dial)
-    speaks = rule(what=st.tuples(which, st.sampled_from(["ended", "ended", "ringing", "in-progress"]), reasons))
+    speaks = rule(
+        what=st.tuples(which, st.sampled_from(["ended", "ended", "ringing", "in-progress"]), reasons, meanwhiles)
+    )
     speak_one, speak_two, speak_three = speaks(speak), speaks(speak), speaks(speak)
 
     def let_everybody_be_called(self) -> None:
@@ -170,7 +173,10 @@ class Machine(Workers, RuleBasedStateMachine):
         if not self.offered:
             return  # another took it
         place = lot % len(self.offered)
-        call_ids = self.offered[place] if again else self.offered.pop(place)
+        self.place(self.offered[place] if again else self.offered.pop(place), meanwhile)
+
+    def place(self, call_ids: Sequence[UUID], meanwhile: str) -> None:
+        self.latest = call_ids
         with self.transaction() as session:
             waits = calling.await_slots(session, call_ids, real=self.real)
         if not waits:

@@ -54,6 +54,8 @@ class Workers:
         self.sending: list[tuple[Prepared, datetime]] = []
         self.unheard: list[tuple[Prepared, Message | CallFailure]] = []
         self.hints: list[int] = []
+        self.latest: Sequence[UUID] = []
+        """The calls that a worker took up last: another may have been given the same."""
         self.questions: list[tuple[Question, datetime]] = []
         self.stopped: set[str] = set()
         self.frozen = False
