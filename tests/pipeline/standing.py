@@ -38,13 +38,16 @@ def moved_on(before: CallState, after: CallState) -> bool:
     return _LIFE.index(after) > _LIFE.index(before)
 
 
-def check(session: Session, seen: dict[UUID, CallState], *, rate: float) -> None:
-    """Every promise that the rows alone can show to be broken; `seen` has every call's last state, and gets its new."""
+def check(session: Session, seen: dict[UUID, CallState], done: dict[int, str | None], *, rate: float) -> None:
+    """Every promise that the rows alone can show to be broken.
+
+    `seen` has every call's state and `done` what every applied event did, when this was last asked; both are updated.
+    """
     calls = session.scalars(select(Call)).all()
     prospects = {prospect.id: prospect for prospect in session.scalars(select(Prospect))}
     outcomes = {outcome.call_id: outcome for outcome in session.scalars(select(Outcome))}
     campaigns = {campaign.id: campaign for campaign in session.scalars(select(Campaign))}
-    applied = session.execute(select(Event.applied_at, Event.retry_at, Event.call_id, Event.effect)).all()
+    applied = session.execute(select(Event.applied_at, Event.retry_at, Event.call_id, Event.effect, Event.id)).all()
     assert seen.keys() <= {call.id for call in calls}, "a call vanished"
     for call in calls:
         before = seen.get(call.id, call.state)
@@ -64,7 +67,9 @@ def check(session: Session, seen: dict[UUID, CallState], *, rate: float) -> None
         terms = CampaignDefinition.model_validate(campaigns[prospect.campaign_id].definition)
         _check_prospect(prospect, by_prospect[prospect.id], outcomes, terms)
     _check_tallies(session, calls, prospects.values(), outcomes)
-    for applied_at, retry_at, call_id, effect in applied:
+    for applied_at, retry_at, call_id, effect, event_id in applied:
+        if applied_at is not None:
+            assert done.setdefault(event_id, effect) == effect, "an event was applied twice"
         assert applied_at is None or retry_at is None, "an event that was applied is due"
         if applied_at is None and retry_at is None:
             assert (call_id, effect) == (None, "no such call"), "an event is in the dead letter for no reason"

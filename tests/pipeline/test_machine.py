@@ -348,7 +348,7 @@ class Machine(Workers, RuleBasedStateMachine):
     @invariant()
     def everything_promised_holds(self) -> None:
         with self.transaction() as session:
-            check(session, self.seen, rate=RATE)
+            check(session, self.seen, self.done, rate=RATE)
 
     def teardown(self) -> None:
         if not hasattr(self, "account_id"):

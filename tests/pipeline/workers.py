@@ -50,6 +50,7 @@ class Workers:
         self.engine = db.engine(url)
         self.provider = Provider()
         self.seen: dict[UUID, CallState] = {}
+        self.done: dict[int, str | None] = {}
         self.offered: list[list[UUID]] = []
         self.sending: list[tuple[Prepared, datetime]] = []
         self.unheard: list[tuple[Prepared, Message | CallFailure]] = []
