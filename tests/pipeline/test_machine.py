@@ -52,8 +52,8 @@ RETRY = {
     "technical": ["1m"],
 }
 CAMPAIGNS: dict[str, dict[str, Any]] = {
-    "large": {"people": [(0, ""), (1, ""), (2, ""), (3, "")], "weight": 2},
-    "small": {"people": [(0, ""), (1, ""), (1, "12")], "max_concurrency": 1},
+    "large": {"people": [(1, ""), (1, "12"), (0, ""), (2, "")], "weight": 2},
+    "small": {"people": [(0, ""), (1, ""), (3, "")], "max_concurrency": 1},
 }
 DEEDS = (
     *("resume", "resume", "unfreeze", "unfreeze", "mend the account", "mend the account"),
