@@ -151,6 +151,10 @@ class Workers:
         with self.transaction(self.other(meanwhile)) as session:
             applied, strays = ingesting.apply(session, event_ids, **moment, timing=TIMING)
             self.settle(session, applied)
+        with self.transaction() as session:  # before the step is over, in which another may have applied them too
+            did = select(Event.id, Event.effect).where(Event.id.in_(event_ids), Event.applied_at.is_not(None))
+            for event_id, effect in session.execute(did):
+                assert self.done.setdefault(event_id, effect) == effect, "an event was applied twice"
         self.conclude(applied)
         for event_id in strays:
             with self.transaction() as session:
