@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from campaigns import db
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent, Throttled
 from campaigns.models import Account, Call, Campaign, Event, Outcome, Person, Prospect, Suppression
-from campaigns.pipeline import breaking, calling, capacity, dispatching, halting, ingesting, scheduling, settling
+from campaigns.pipeline import breaking, calling, ceiling, dispatching, halting, ingesting, scheduling, settling
 from campaigns.pipeline.calling import Prepared
 from campaigns.pipeline.ingesting import Applied
 from campaigns.pipeline.reconciling import Question
@@ -113,7 +113,7 @@ class Workers:
             for prepared, said in answers:
                 if isinstance(said, Message) and said.limits is not None:
                     lines = {"concurrency": LINES, "real": self.real}
-                    news += [said.limits] * capacity.is_news(session, prepared.account_id, said.limits, **lines)
+                    news += [said.limits] * ceiling.is_news(session, prepared.account_id, said.limits, **lines)
             calling.record(session, {each.call_id: said for each, said in answers}, **moment, timing=TIMING)
             if any(not isinstance(said, CallUnclear | NotSent) for _, said in answers):
                 dispatching.trust(session, self.account_id)
@@ -122,8 +122,8 @@ class Workers:
                 self.draw_conclusions(prepared, said)
         for limits in news:
             with self.transaction() as session:
-                capacity.told(session, self.account_id, limits, real=self.real)
-                capacity.refused(session, self.account_id, "no line", **moment, remaining=limits.remaining)
+                ceiling.told(session, self.account_id, limits, real=self.real)
+                ceiling.refused(session, self.account_id, "no line", **moment, remaining=limits.remaining)
 
     def draw_conclusions(self, prepared: Prepared, failure: CallFailure) -> None:
         with self.transaction() as session:
@@ -134,7 +134,7 @@ class Workers:
                     halting.pause_if_all_refused(session, prepared.campaign_id, now=self.now)
                 case Throttled() | NotSent():
                     if isinstance(failure, Throttled) and failure.no_line:
-                        capacity.refused(session, self.account_id, "no line", now=self.now, real=self.real)
+                        ceiling.refused(session, self.account_id, "no line", now=self.now, real=self.real)
                     dispatching.back_off(session, self.account_id, until=self.real + timedelta(seconds=5))
                 case CallUnclear():
                     dispatching.doubt(session, self.account_id, real=self.real)
@@ -172,7 +172,7 @@ class Workers:
         for each in applied:
             if each.freed and each.ending is not None and each.ending.no_line:
                 with self.transaction() as session:
-                    capacity.refused(session, each.account_id, "it ended one", now=self.now, real=self.real)
+                    ceiling.refused(session, each.account_id, "it ended one", now=self.now, real=self.real)
         for campaign_id in sorted(
             {each.campaign_id for each in applied if each.ending and each.ending.outcome in TECHNICAL}
         ):
