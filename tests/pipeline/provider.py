@@ -14,8 +14,8 @@ from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUncle
 from campaigns.vapi.requests import CreateCall
 
 FATES = (
-    *("accepted", "accepted", "accepted", "accepted", "blocked", "lost answer", "lost answer", "lost request"),
-    *("not sent", "throttled", "no line", "refused", "account refused"),
+    *("accepted", "accepted", "accepted", "accepted", "blocked", "lost answer", "lost answer"),
+    *("lost request", "lost request", "not sent", "throttled", "no line", "refused", "account refused"),
 )
 """What may become of a request; good ones more often."""
 
@@ -103,6 +103,10 @@ class Provider:
         self._tell(ring)
         if word == "ended":
             self._report(ring)
+
+    def contradict(self, ours: UUID, number: str, word: str, *, now: datetime) -> None:
+        """Speak of a call that there should not be: it refused it, or did not list it when it was asked."""
+        self._tell(Ring(f"odd-{ours}", ours, number, now, now, blocked=False, status=word))
 
     def live(self) -> list[Ring]:
         return [ring for ring in self.rings.values() if ring.live]

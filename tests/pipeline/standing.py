@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns.models import Call, Campaign, Event, Outcome, Prospect, Tally
-from campaigns.rules.call_state import FINAL, HOLDS_LINE, HOLDS_PERSON, LIVE, CallState
+from campaigns.rules.call_state import FINAL, HOLDS_LINE, HOLDS_PERSON, LIVE, CallState, Effect
 from campaigns.rules.definition import CampaignDefinition
 from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
 from campaigns.rules.prospect_state import ProspectState
@@ -53,7 +53,6 @@ def check(session: Session, seen: dict[UUID, CallState], done: dict[int, str | N
         before = seen.get(call.id, call.state)
         assert moved_on(before, call.state), f"a call went from {before} to {call.state}"
         seen[call.id] = call.state
-        assert call.incident is None, call.incident
         _check_call(call, outcomes.get(call.id))
     holders = Counter(call.person_id for call in calls if call.state in HOLDS_PERSON)
     assert not [person for person, many in holders.items() if many > 1], "two calls hold one person"
@@ -67,6 +66,10 @@ def check(session: Session, seen: dict[UUID, CallState], done: dict[int, str | N
         terms = CampaignDefinition.model_validate(campaigns[prospect.campaign_id].definition)
         _check_prospect(prospect, by_prospect[prospect.id], outcomes, terms)
     _check_tallies(session, calls, prospects.values(), outcomes)
+    odd = {row.call_id for row in applied if row.effect == Effect.INCIDENT}
+    found = {call.id: call.state for call in calls if call.incident is not None}
+    assert found.keys() == odd, "an incident came from nowhere, or was not kept"
+    assert set(found.values()) <= {CallState.NOT_PLACED}, "two calls were made for one"
     for applied_at, retry_at, call_id, effect, event_id in applied:
         if applied_at is not None:
             assert done.setdefault(event_id, effect) == effect, "an event was applied twice"

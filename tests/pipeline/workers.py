@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -16,23 +16,33 @@ from sqlalchemy.orm import Session
 from campaigns import db
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent, Throttled
 from campaigns.models import Account, Call, Campaign, Event, Outcome, Person, Prospect, Suppression
-from campaigns.pipeline import breaking, calling, ceiling, dispatching, halting, ingesting, scheduling, settling
+from campaigns.pipeline import (
+    breaking,
+    calling,
+    ceiling,
+    dispatching,
+    halting,
+    ingesting,
+    reconciling,
+    reviewing,
+    scheduling,
+    settling,
+)
 from campaigns.pipeline.calling import Prepared
 from campaigns.pipeline.ingesting import Applied
 from campaigns.pipeline.reconciling import Question
+from campaigns.pipeline.reviewing import Decision
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import HOLDS_LINE, HOLDS_PERSON, CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.outcome import TECHNICAL
 from campaigns.rules.retry import CLOSING
 from campaigns.rules.timing import Timing
-from campaigns.vapi.events import Message, read_message
+from campaigns.vapi.events import Message, read_call, read_message
+from tests.pipeline.beginning import CAMPAIGNS, LINES, SMALL
 from tests.pipeline.provider import Provider
 
 TIMING = Timing()
-LINES, RATE = 3, 2.0
-SMALL = UUID(int=2)
-"""The campaign that may use one line only."""
 NEW_YORK = ZoneInfo("America/New_York")
 LOCKS = (" FOR ", "INSERT", "UPDATE", "DELETE", "pg_advisory")
 
@@ -41,9 +51,11 @@ class Workers:
     """All that goes on outside the database: clocks, workers with what they hold in memory, people and a provider."""
 
     account_id: UUID
+    people: list[int]
     now: datetime
     real: datetime
     speed: int
+    rate: float
 
     def __init__(self, url: str) -> None:
         super().__init__()  # of the state machine that this is mixed into
@@ -61,6 +73,8 @@ class Workers:
         self.stopped: set[str] = set()
         self.frozen = False
         self.suppressed: set[int] = set()
+        self.spoken: set[UUID] = set()
+        """The calls that something which we stored says the provider has."""
 
     @contextmanager
     def transaction(self, meanwhile: Callable[[], None] | None = None) -> Iterator[Session]:
@@ -106,6 +120,26 @@ class Workers:
         others = select(Call.id).where(Call.person_id == call.person_id, Call.state.in_(HOLDS_PERSON))
         assert session.scalars(others).all() == [call.id]
 
+    def check_request(self, prepared: Prepared) -> None:
+        with self.transaction() as session:
+            state = session.get_one(Call, prepared.call_id).state
+        assert state is CallState.PLACING, f"a call is requested which is {state}: its worker was given up"
+
+    def place(self, call_ids: Sequence[UUID], meanwhile: str) -> None:
+        self.latest = call_ids
+        with self.transaction() as session:
+            waits = calling.await_slots(session, call_ids, real=self.real)
+        if not waits:
+            return
+        self.wait(min(waits.values()))
+        with self.transaction(self.other(meanwhile)) as session:
+            held = calling.hold_still(session, list(waits), timing=TIMING)
+            prepared = calling.prepare(session, held, now=self.now, real=self.real)
+            session.flush()
+            for each in prepared:
+                self.check_intent(session, each)
+        self.sending += [(each, self.real) for each in prepared]
+
     def record(self, answers: Sequence[tuple[Prepared, Message | CallFailure]]) -> None:
         news = []
         moment = {"now": self.now, "real": self.real}
@@ -118,6 +152,8 @@ class Workers:
             if any(not isinstance(said, CallUnclear | NotSent) for _, said in answers):
                 dispatching.trust(session, self.account_id)
         for prepared, said in answers:
+            if isinstance(said, Message):
+                self.spoken.add(prepared.call_id)
             if isinstance(said, CallFailure):
                 self.draw_conclusions(prepared, said)
         for limits in news:
@@ -143,6 +179,7 @@ class Workers:
         messages = [(self.account_id, read_message(json.dumps(body).encode())) for body in bodies]
         with self.transaction() as session:
             self.hints += ingesting.store_pushed(session, messages, now=self.now, real=self.real)
+        self.spoken |= {message.call_id for _, message in messages if message.call_id is not None}
 
     def apply(self, event_ids: Sequence[int], meanwhile: str = "") -> None:
         moment = {"now": self.now, "real": self.real}
@@ -162,6 +199,28 @@ class Workers:
                 applied = [] if found is None else [found]
                 self.settle(session, applied)
             self.conclude(applied)
+
+    def learn(self, question: Question, record: Mapping[str, Any] | None, meanwhile: str) -> None:
+        """What the provider said when it was asked, None where it does not know the call."""
+        moment = {"now": self.now, "real": self.real}
+        applied: list[Applied] = []
+        with self.transaction(self.other(meanwhile)) as session:
+            if record is None:
+                give_up = reconciling.missed(session, question, **moment, timing=TIMING)
+            else:
+                give_up = question.settling
+                said = read_call(record, now=self.now)
+                self.spoken.add(question.call_id)
+                event_id, _ = ingesting.store(session, self.account_id, said, learned="asked", **moment)
+                if event_id is None:
+                    reconciling.seen(session, question.call_id, real=self.real, timing=TIMING)
+                elif (found := ingesting.apply_alone(session, event_id, **moment, timing=TIMING)) is not None:
+                    applied = [found]
+                    self.settle(session, applied)
+            if give_up:
+                over = Ended(question.call_id, None, learned="asked", give_up=True)
+                settling.settle(session, over, now=self.now, timing=TIMING)
+        self.conclude(applied)
 
     def settle(self, session: Session, applied: Sequence[Applied]) -> None:
         ends = [Ended(each.call_id, each.ending, learned=each.learned) for each in applied]
@@ -205,6 +264,22 @@ class Workers:
             scheduling.set_frozen(session, frozen=frozen, who="test", now=self.now, why=None)
         self.frozen = frozen
 
+    def mend_the_account(self) -> None:
+        with self.transaction() as session:
+            session.execute(update(Account).values(stop_reason=None))
+
+    def let_everybody_be_called(self) -> None:
+        """Nothing is stopped any more, and it is some time later in the day, or the next morning."""
+        for name in CAMPAIGNS:
+            self.command(name, Command.RESUME)
+        self.freeze(frozen=False)
+        self.mend_the_account()
+        self.wait(timedelta(minutes=1))
+        self.now += timedelta(minutes=20)
+        local = self.now.astimezone(NEW_YORK)
+        if not time(9) <= local.time() < time(19, 50):
+            self.now += timedelta(hours=(33 - local.hour) % 24 + 1)
+
     def suppress(self, person_id: int) -> None:
         if person_id in self.suppressed:
             return
@@ -212,6 +287,15 @@ class Workers:
             session.execute(update(Person).where(Person.id == person_id).values(suppressed_at=self.now))
             session.add(Suppression(person_id=person_id, reason="asked", created_at=self.now))
         self.suppressed.add(person_id)
+
+    def say(self, call_id: UUID, decision: Decision) -> None:
+        """A person's word for what became of a call in review."""
+        moment = {"now": self.now, "real": self.real}
+        with self.transaction() as session:
+            ending = reviewing.decide(session, call_id, decision, who="test", why="seen", **moment, timing=TIMING)
+            if ending is not None:
+                over = Ended(call_id, ending, learned="decided", give_up=True)
+                settling.settle(session, over, now=self.now, timing=TIMING)
 
     def due(self) -> list[int]:
         with self.transaction() as session:
