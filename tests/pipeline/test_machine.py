@@ -106,12 +106,14 @@ class Machine(Workers, RuleBasedStateMachine):
         while self.sending:
             self.send(0, self.trouble if self.trouble in FATES else fate, 30, heard, died=False)
 
-    def speak(self, what: tuple[int, str, str, str]) -> None:
-        turn, word, reason, meanwhile = what
+    def speak(self, what: tuple[int, str, str, str, bool]) -> None:
+        turn, word, reason, meanwhile, repeated = what
         if self.provider.live():
             self.go_on(turn, word, self.trouble if self.trouble in REASONS else reason)
         while self.provider.untold:
             self.deliver([0], lost=False, bare=False)
+        if repeated:
+            self.store(self.provider.told[-2:])
         self.events(meanwhile, swept=False)
 
     @rule(minutes=st.sampled_from([2, 2, 6, 16]), rounds=st.integers(1, 3))
@@ -129,9 +131,8 @@ class Machine(Workers, RuleBasedStateMachine):
     # Each rule is as likely as any other, and Hypothesis likes best the one with the fewest arguments.
     dials = rule(how=st.tuples(st.sampled_from([True, True, False]), st.sampled_from(FATES), hearing, meanwhiles))
     dial_one, dial_two, dial_three = dials(dial), dials(dial), dials(dial)
-    speaks = rule(
-        what=st.tuples(which, st.sampled_from(["ended", "ended", "ringing", "in-progress"]), reasons, meanwhiles)
-    )
+    words = st.sampled_from(["ended", "ended", "ringing", "in-progress"])
+    speaks = rule(what=st.tuples(which, words, reasons, meanwhiles, st.booleans()))
     speak_one, speak_two, speak_three = speaks(speak), speaks(speak), speaks(speak)
 
     # Dispatching and placing
