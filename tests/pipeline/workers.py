@@ -150,7 +150,7 @@ class Workers:
                     news += [said.limits] * ceiling.is_news(session, prepared.account_id, said.limits, **lines)
             calling.record(session, {each.call_id: said for each, said in answers}, **moment, timing=TIMING)
             if any(not isinstance(said, CallUnclear | NotSent) for _, said in answers):
-                dispatching.trust(session, self.account_id)
+                dispatching.trust(session, self.account_id, real=self.real)
         for prepared, said in answers:
             if isinstance(said, Message):
                 self.spoken.add(prepared.call_id)
@@ -167,7 +167,7 @@ class Workers:
                 case AccountRefused():
                     halting.stop_account(session, self.account_id, str(failure), now=self.now)
                 case CallRefused():
-                    halting.pause_if_all_refused(session, prepared.campaign_id, now=self.now)
+                    breaking.pause_if_at_fault(session, prepared.campaign_id, now=self.now)
                 case Throttled() | NotSent():
                     if isinstance(failure, Throttled) and failure.no_line:
                         ceiling.refused(session, self.account_id, "no line", now=self.now, real=self.real)
@@ -236,14 +236,14 @@ class Workers:
             {each.campaign_id for each in applied if each.ending and each.ending.outcome in TECHNICAL}
         ):
             with self.transaction() as session:
-                breaking.pause_if_failing(session, campaign_id, now=self.now)
+                breaking.pause_if_at_fault(session, campaign_id, now=self.now)
 
     def advance(self) -> None:
         with self.transaction() as session:
             watched = breaking.watched(session)
         for campaign_id in sorted(watched):
             with self.transaction() as session:
-                breaking.pause_if_failing(session, campaign_id, now=self.now)
+                breaking.pause_if_at_fault(session, campaign_id, now=self.now)
         with self.transaction() as session:
             scheduling.advance(session, now=self.now)
 
