@@ -7,10 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from campaigns import clock
@@ -19,7 +20,7 @@ from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUncle
 from campaigns.pipeline import breaking, calling, ceiling, dispatching, halting
 from campaigns.pipeline.calling import Prepared
 from campaigns.rules.definition import AccountDefinition
-from campaigns.rules.pacing import TOGETHER
+from campaigns.rules.pacing import EARLY, TOGETHER
 from campaigns.settings import settings
 from campaigns.vapi.client import Client
 from campaigns.vapi.events import Limits, Message, read_call
@@ -36,6 +37,7 @@ class Ready:
     """A call to be sent once: at `send_at` by the monotonic clock, and not when the uptime is past `send_until`."""
 
     prepared: Prepared
+    connection: Client | AccountRefused
     send_at: float
     send_until: timedelta
 
@@ -60,7 +62,7 @@ def _intend(calls: set[UUID]) -> tuple[list[Ready], set[UUID]]:
     if not waits:
         return [], set()
     first = min(waits.values())
-    time.sleep(first.total_seconds())
+    time.sleep(max(first - EARLY, timedelta(0)).total_seconds())
     began = _uptime()
     with transaction() as session:
         if halting.moved(session) is not None:
@@ -69,24 +71,44 @@ def _intend(calls: set[UUID]) -> tuple[list[Ready], set[UUID]]:
         held = calling.hold_still(
             session, [call for call, wait in waits.items() if wait < first + TOGETHER], timing=timing
         )
-        moment = clock.read(session)
-        read_at = time.monotonic()
+        moment, read_at = clock.read(session), time.monotonic()
         prepared = calling.prepare(session, held, now=moment.now, real=moment.real)
     # The others were withdrawn, taken by another, or have another slot: the next look tells.
-    ready = [Ready(each, read_at + each.wait.total_seconds(), began + each.send_budget) for each in prepared]
-    return ready, waits.keys() - {each.call_id for each in prepared}
+    left = waits.keys() - {each.call_id for each in prepared}
+    by_account: dict[UUID, list[Prepared]] = {}
+    for each in prepared:
+        by_account.setdefault(each.account_id, []).append(each)
+    return [ready for each in by_account.values() for ready in _queue_up(each, began, moment.real, read_at)], left
+
+
+def _queue_up(prepared: Sequence[Prepared], began: timedelta, real: datetime, read_at: float) -> list[Ready]:
+    """The calls of one account, each with the moment at which it is its turn to leave.
+
+    `real` was at `read_at` by the monotonic clock, when the slots were looked at: should the database be away now, the
+    calls leave at their slots. Their intents are committed, and of a call that never left nobody could tell.
+    """
+    connection = _connected(prepared[0].account)  # before its turn: the first one of a process takes a while
+    turns = [max(each.slot_at, real) for each in prepared]
+    try:
+        with transaction() as session:
+            pace = calling.lock_pace(session, prepared[0].account_id)
+            moment, then = clock.read(session), time.monotonic()
+            taken = calling.take_turns(pace, prepared, real=moment.real)
+        turns, real, read_at = taken, moment.real, then
+    except SQLAlchemyError as problem:
+        log.warning("%s calls leave at their slots, in no line: %s", len(prepared), type(problem).__name__)
+    return [
+        Ready(each, connection, read_at + (turn - real).total_seconds(), began + each.send_budget)
+        for each, turn in zip(prepared, turns, strict=True)
+    ]
 
 
 def _send(ready: Sequence[Ready]) -> None:
     """Make the requests, side by side, and record the answers as they come."""
     if not ready:
         return
-    accounts = {each.prepared.account_id: each.prepared.account for each in ready}
-    connections = {account_id: _connected(account) for account_id, account in accounts.items()}
     with ThreadPoolExecutor(len(ready)) as pool:
-        unanswered = {
-            pool.submit(_request, each, connections[each.prepared.account_id]): each.prepared for each in ready
-        }
+        unanswered = {pool.submit(_request, each): each.prepared for each in ready}
         while unanswered:
             wait(unanswered, return_when=FIRST_COMPLETED)
             done, _ = wait(unanswered, timeout=GATHER_SECONDS)
@@ -102,16 +124,16 @@ def _connected(account: AccountDefinition) -> Client | AccountRefused:
         return AccountRefused(str(problem))
 
 
-def _request(ready: Ready, connection: Client | AccountRefused) -> Mapping[str, Any] | CallFailure:
+def _request(ready: Ready) -> Mapping[str, Any] | CallFailure:
     """The provider's answer to the one request, made at its slot, or why there is none."""
-    if isinstance(connection, AccountRefused):
-        return connection
+    if isinstance(ready.connection, AccountRefused):
+        return ready.connection
     time.sleep(max(0.0, ready.send_at - time.monotonic()))
     if _uptime() > ready.send_until:
         budget = ready.prepared.send_budget.total_seconds()
         return NotSent(f"more than {budget:g} s passed between the intent and the request")
     try:
-        return connection.create_call(ready.prepared.request)
+        return ready.connection.create_call(ready.prepared.request)
     except CallFailure as failure:
         return failure
 

@@ -71,7 +71,7 @@ class Pace(Base):
     next_slot: Mapped[datetime]
     """Real time of the next send slot that is to be given out."""
     left_at: Mapped[datetime | None]
-    """Real time at which the latest request left or leaves."""
+    """The turn of the latest request that left or is leaving: real time."""
     granted: Mapped[int | None]
     """Lines that the provider last said the account has in all, calls that come in included."""
     granted_at: Mapped[datetime | None]

@@ -1,6 +1,6 @@
 """Claimed calls become at most one request each, and the answers become states.
 
-    await_slots → hold_still → prepare (the intent) → the request, made by the worker → record
+    await_slots → hold_still → prepare (the intent) → take_turns → the request, made by the worker → record
 
 Calls whose slots lie close together go this way together. Nothing is committed between the intent and the answer, so
 whatever happens there is seen as `placing`.
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -25,7 +25,7 @@ from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Perso
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Refused, decide
-from campaigns.rules.pacing import DOUBTS, LONGEST_WAIT, MOST_DOUBTS, TOGETHER, leaves_at, pause_after, stamp
+from campaigns.rules.pacing import DOUBTS, EARLY, LATE, LONGEST_WAIT, MOST_DOUBTS, TOGETHER, pause_after, stamp, turn_of
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import Message
@@ -43,8 +43,7 @@ class Prepared:
     account_id: UUID
     campaign_id: UUID
     account: AccountDefinition
-    wait: timedelta
-    """Real time until its slot."""
+    slot_at: datetime
     send_budget: timedelta
     """Real time since before the intent after which it must not be sent any more."""
 
@@ -75,17 +74,13 @@ def hold_still(session: Session, call_ids: Collection[UUID], *, timing: Timing) 
     """Lock what the intents depend on; without the calls that are not to be placed (any more).
 
     Account, campaign and person are share-locked, so a freeze, a pause or a suppression waits for us or is seen by
-    us; and the account's pace, so calls take their turn to leave. We may wait for all of them: read the clock after
-    this, not before, or calling hours and slots are judged by the past.
+    us. We may wait for them too: read the clock after this, not before, or calling hours are judged by the past.
     """
     rows = session.execute(select(Call.account_id, Call.campaign_id, Call.person_id).where(Call.id.in_(call_ids))).all()
     _share(session, Account.id, {row.account_id for row in rows})
     _share(session, Campaign.id, {row.campaign_id for row in rows})
     numbers = {row.id: row.number for row in _share(session, Person.id, {row.person_id for row in rows}, Person.number)}
     locked = lock_all(session, call_ids, timing=timing)
-    # After calls and prospects: whoever holds a pace row waits for neither.
-    paces = select(Pace).where(Pace.account_id.in_({row.account_id for row in rows})).order_by(Pace.account_id)
-    session.scalars(paces.with_for_update(key_share=True).execution_options(populate_existing=True)).all()
     claimed = [one for one in locked.values() if one.call.state == CallState.CLAIMED]
     return [Held(one, numbers[one.call.person_id]) for one in sorted(claimed, key=lambda one: one.call.slot_at)]
 
@@ -115,7 +110,7 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
             move(locked, Evidence.WITHDRAWN, now=now, real=real, why=decision.why)
             set_state(prospect, decision.becomes, now=now, due_at=decision.retry_at, why=decision.why)
             continue
-        if not slots.comes(locked):
+        if not slots.has_come(locked):
             continue
         move(locked, Evidence.INTENT, now=now, real=real)
         request = create_call(
@@ -136,7 +131,7 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
                 account_id=call.account_id,
                 campaign_id=call.campaign_id,
                 account=campaign.account,
-                wait=max(call.slot_at - real, timedelta(0)),
+                slot_at=call.slot_at,
                 send_budget=locked.timing.send_budget,
             )
         )
@@ -144,39 +139,67 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
 
 
 class _Slots:
-    """Whose turn it is to leave.
+    """Whose send slot has come.
 
-    Calls leave as far apart as their slots are, however late they come; one that would have to wait for others gets a
-    new slot. This is decided at the last moment, under the locks of the intent: were it done before, a busy machine
-    would run after its slots and never reach one. Within the time for which the provider asked us to wait it is
-    nobody's turn; and while it says of no request what became of it, one call's in each pause.
+    A slot that was missed is stamped anew, so that calls held up together do not leave together. This happens at the
+    last moment, under the locks of the intent: were it done before, a busy machine would run after its slots and
+    never reach one. Within the time for which the provider asked us to wait none comes; and while it says of no
+    request what became of it, one comes in each pause.
     """
 
     def __init__(self, session: Session, account_ids: Collection[UUID], real: datetime) -> None:
+        self._session = session
         self._real = real
         paces = session.scalars(select(Pace).where(Pace.account_id.in_(account_ids)))
         self._paces = {pace.account_id: pace for pace in paces}
+        self._locked: set[UUID] = set()
 
-    def comes(self, locked: Locked) -> bool:
-        """Whether the call may leave now or in a moment: its slot is when."""
+    def has_come(self, locked: Locked) -> bool:
+        """Whether the call may leave now or in a moment."""
         call, real = locked.call, self._real
         pace = self._paces[call.account_id]
-        rate = locked.campaign.account.calls_per_second
+        trying = pace.doubts >= DOUBTS
+        missed = real - call.slot_at > LATE
+        if trying or missed:
+            self._lock(pace)
         if pace.backoff_until is not None and pace.backoff_until > max(call.slot_at, real):
             return False
-        turn = leaves_at(call.slot_at, after=pace.left_at, now=real, rate=rate)
-        if turn - real >= TOGETHER:
-            if turn > call.slot_at:
-                (call.slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=turn, rate=rate)
-                # Where no worker waits so long, it is offered again when its slot comes.
-                waited_for = call.slot_at - real <= LONGEST_WAIT
-                call.check_at = call.slot_at + (locked.timing.lease if waited_for else timedelta(0))
-            return False
-        call.slot_at = pace.left_at = turn
-        if pace.doubts >= DOUBTS:
+        if missed:
+            rate = locked.campaign.account.calls_per_second
+            (call.slot_at,), pace.next_slot = stamp(1, next_slot=pace.next_slot, now=real, rate=rate)
+            # Where no worker waits so long, it is offered again when its slot comes.
+            waited_for = call.slot_at - real <= LONGEST_WAIT
+            call.check_at = call.slot_at + (locked.timing.lease if waited_for else timedelta(0))
+        comes = call.slot_at - real < EARLY + TOGETHER
+        if comes and trying:
             pace.doubts = min(pace.doubts + 1, MOST_DOUBTS)
             pace.backoff_until = real + pause_after(pace.doubts)
-        return True
+        return comes
+
+    def _lock(self, pace: Pace) -> None:
+        if pace.account_id not in self._locked:
+            # After calls and prospects: whoever holds a pace row waits for neither.
+            self._session.refresh(pace, with_for_update={"key_share": True})
+            self._locked.add(pace.account_id)
+
+
+def lock_pace(session: Session, account_id: UUID) -> Pace:
+    """The account's pace, to `take_turns` with the clock as it is after this.
+
+    Does not wait for the disk, which may take longer than the gap between two calls: if the database dies just then,
+    one call more than the rate allows leaves in that second.
+    """
+    session.execute(text("SET LOCAL synchronous_commit = off"))
+    return session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
+
+
+def take_turns(pace: Pace, calls: Sequence[Prepared], *, real: datetime) -> list[datetime]:
+    """When each of the account's calls is to leave, as late as we can say it: at its slot, or after those before it."""
+    leave_at = []
+    for call in calls:
+        pace.left_at = turn_of(call.slot_at, after=pace.left_at, now=real, rate=call.account.calls_per_second)
+        leave_at.append(max(pace.left_at, real))
+    return leave_at
 
 
 def _caller_ids(session: Session, number_ids: Collection[UUID]) -> dict[UUID, str]:

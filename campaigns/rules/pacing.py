@@ -14,6 +14,8 @@ LONGEST_WAIT = timedelta(seconds=3)  # that a worker waits for a slot: others' c
 TOGETHER = timedelta(milliseconds=100)
 """Calls whose slots lie closer than this are prepared together, which a hundred a second need: a worker that dies then
 leaves all of them in doubt. Up to ten calls a second it is one."""
+LATE = timedelta(milliseconds=500)  # behind its slot a call is given a new one: no worker is to stand in line with it
+EARLY = timedelta(milliseconds=50)  # before its slot a call is prepared, so that it leaves at its slot and not behind
 MOST_TOGETHER = 10  # calls; more side by side gain nothing on one core
 
 DOUBTS = 3  # requests in a row of which the provider did not say what became: one or two are bad luck
@@ -92,13 +94,15 @@ def pause_after(doubts: int) -> timedelta:
     return min(FIRST_PAUSE * (1 << min(doubts - DOUBTS, 10)), LONGEST_PAUSE)
 
 
-def leaves_at(slot: datetime, *, after: datetime | None, now: datetime, rate: float) -> datetime:
-    """When the call of that `slot` may leave: not `now` if it is early, nor at once `after` the one that left before.
+def turn_of(slot: datetime, *, after: datetime | None, now: datetime, rate: float) -> datetime:
+    """When it is the turn of the call with that `slot`, if it leaves `now` or later; `after` is the turn before it.
 
-    However late the calls of a busy machine come, they leave as far apart as their slots are.
+    Turns are never closer than 1/rate, and a call leaves at its turn or up to half a gap behind it: so in any second
+    one call leaves more than the rate allows, at the most, however late the calls of a busy machine come.
     """
-    earliest = max(slot, now)
-    return earliest if after is None else max(earliest, after + timedelta(seconds=1 / rate))
+    gap = timedelta(seconds=1 / rate)
+    turn = max(slot, now - gap / 2)
+    return turn if after is None else max(turn, after + gap)
 
 
 def choose_number(

@@ -135,28 +135,16 @@ def test_a_stop_waits_for_an_open_intent(database: str, now: datetime, stop: str
         do_stop(session)  # once the intent is committed, nothing holds it up
 
 
-def test_calls_of_one_account_take_turns_to_leave_and_another_account_does_not_wait(
-    database: str, now: datetime
-) -> None:
+def test_open_intents_do_not_wait_for_each_other(database: str, now: datetime) -> None:
     with db.transaction(database) as session:
-        factories.account(session, now, calls_per_second=20)
         campaign = factories.campaign(session, now)
         first, second = (factories.call(session, factories.prospect(session, campaign, now), now).id for _ in range(2))
-        factories.account(session, now, name="other")
-        elsewhere = factories.campaign(session, now, name="elsewhere", account="other")
-        other = factories.call(session, factories.prospect(session, elsewhere, now), now).id
-    with db.transaction(database) as open_one:
-        leaving = prepare(open_one, first, now)
-        assert leaving is not None
-        with Session(db.engine(database)) as session:
-            session.connection().exec_driver_sql("SET LOCAL lock_timeout = '300ms'")
-            assert prepare(session, other, now) is not None
-            with pytest.raises(OperationalError, match="lock timeout"):
-                prepare(session, second, now)
-    with db.transaction(database) as session:
-        follows = prepare(session, second, now)
-        assert follows is not None
-        assert follows.wait - leaving.wait == timedelta(seconds=0.05)
+    with db.transaction(database) as one, db.transaction(database) as two:
+        two.connection().exec_driver_sql("SET LOCAL lock_timeout = '300ms'")
+        assert prepare(one, first, now) is not None
+        assert prepare(two, second, now) is not None
+        two.commit()
+        one.commit()
 
 
 def test_an_accepted_call_keeps_the_providers_id(session: Session, now: datetime) -> None:
@@ -280,51 +268,62 @@ def test_a_call_waits_for_its_slot(session: Session, now: datetime) -> None:
     assert wait(session, call.id, real=REAL + timedelta(seconds=0.3)) == timedelta(0)
 
 
-def test_a_call_that_comes_late_leaves_at_once_where_nobody_left_just_before(session: Session, now: datetime) -> None:
-    factories.account(session, now, calls_per_second=2)
-    call = claimed(session, now)
-    late = REAL + timedelta(seconds=2.9)
-    prepared = prepare(session, call.id, now, real=late)
-    assert prepared is not None
-    assert prepared.wait == timedelta(0)
-    assert call.slot_at == late == session.scalar(select(Pace.left_at))
-
-
-def test_a_call_that_would_have_to_wait_for_others_gets_a_slot_behind_theirs(session: Session, now: datetime) -> None:
+def test_a_missed_slot_is_stamped_anew_behind_the_others(session: Session, now: datetime) -> None:
     factories.account(session, now, calls_per_second=2)
     call = claimed(session, now)
     late = REAL + timedelta(seconds=5)
-    left_at = late - timedelta(seconds=0.3)
-    session.execute(update(Pace).values(left_at=left_at, next_slot=late + timedelta(seconds=3)))
+    session.execute(update(Pace).values(next_slot=late + timedelta(seconds=3)))
     assert prepare(session, call.id, now, real=late) is None
     session.flush()
     assert wait(session, call.id, real=late) == timedelta(seconds=3)
     session.refresh(call)
     assert call.slot_at == late + timedelta(seconds=3)
     assert session.scalar(select(Pace.next_slot)) == late + timedelta(seconds=3.5)
-    assert session.scalar(select(Pace.left_at)) == left_at
 
 
-def test_calls_held_up_together_do_not_leave_together_and_do_not_wait_for_another_look(
-    session: Session, now: datetime
-) -> None:
+def test_calls_held_up_together_get_new_slots_and_do_not_wait_for_another_look(session: Session, now: datetime) -> None:
     factories.account(session, now, calls_per_second=20)
     campaign = factories.campaign(session, now)
     calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(4)]
     late = REAL + timedelta(seconds=1.5)
     held = calling.hold_still(session, [call.id for call in calls], timing=TIMING)
     prepared = calling.prepare(session, held, now=now, real=late)
-    assert [each.wait for each in prepared] == [timedelta(0), timedelta(seconds=0.05)]
-    assert [call.state for call in calls].count(CallState.CLAIMED) == 2  # their new slots are too far off
+    assert [each.slot_at - late for each in prepared] == [timedelta(seconds=0.05 * turn) for turn in range(3)]
+    assert [call.state for call in calls].count(CallState.CLAIMED) == 1  # its new slot is too far off
     assert sorted(call.slot_at - late for call in calls) == [timedelta(seconds=0.05 * turn) for turn in range(4)]
 
 
-def test_a_call_leaves_a_moment_before_its_slot_and_waits_for_it(session: Session, now: datetime) -> None:
+def test_the_latest_moment_of_a_slot_is_half_a_second_after_it(session: Session, now: datetime) -> None:
+    factories.account(session, now, calls_per_second=1)
+    campaign = factories.campaign(session, now)
+    first, second = (factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(2))
+    session.execute(update(Pace).values(next_slot=REAL + timedelta(seconds=3)))
+    assert prepare(session, first.id, now, real=REAL + timedelta(seconds=0.5)) is not None
+    assert prepare(session, second.id, now, real=REAL + timedelta(seconds=0.51)) is None
+    assert second.slot_at == REAL + timedelta(seconds=3)
+    assert second.check_at == second.slot_at + TIMING.lease
+
+
+def test_a_call_is_prepared_a_moment_before_its_slot(session: Session, now: datetime) -> None:
     call = claimed(session, now)
-    assert prepare(session, call.id, now, real=REAL - timedelta(seconds=0.1)) is None
-    early = prepare(session, call.id, now, real=REAL - timedelta(seconds=0.09))
-    assert early is not None
-    assert early.wait == timedelta(seconds=0.09)
+    assert prepare(session, call.id, now, real=REAL - timedelta(seconds=0.15)) is None
+    assert prepare(session, call.id, now, real=REAL - timedelta(seconds=0.14)) is not None
+
+
+def test_calls_that_come_late_leave_one_after_the_other(session: Session, now: datetime) -> None:
+    factories.account(session, now, calls_per_second=20)
+    campaign = factories.campaign(session, now)
+    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(3)]
+    held = calling.hold_still(session, [call.id for call in calls], timing=TIMING)
+    first, *others = calling.prepare(session, held, now=now, real=REAL)
+    late = REAL + timedelta(seconds=0.4)  # by a slow disk, since the intent
+
+    def turns(*prepared: calling.Prepared) -> list[timedelta]:
+        pace = calling.lock_pace(session, campaign.account_id)
+        return [turn - late for turn in calling.take_turns(pace, prepared, real=late)]
+
+    assert turns(first) == [timedelta(0)]
+    assert turns(*others) == [timedelta(milliseconds=25), timedelta(milliseconds=75)]
 
 
 def test_a_back_off_holds_calls_that_are_claimed_already(session: Session, now: datetime) -> None:
@@ -345,7 +344,7 @@ def test_no_worker_waits_long_and_who_is_left_to_wait_is_offered_again_in_time(s
     factories.account(session, now, calls_per_second=1)
     campaign = factories.campaign(session, now)
     held_back, late = (factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(2))
-    session.execute(update(Pace).values(next_slot=REAL + timedelta(seconds=9), left_at=REAL + timedelta(seconds=0.5)))
+    session.execute(update(Pace).values(next_slot=REAL + timedelta(seconds=9)))
     assert prepare(session, late.id, now, real=REAL + timedelta(seconds=1)) is None
     dispatching.back_off(session, campaign.account_id, until=REAL + timedelta(seconds=5))
     session.flush()

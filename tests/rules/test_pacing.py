@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from math import ceil
 from uuid import UUID
 
 from hypothesis import given
@@ -18,7 +19,6 @@ from campaigns.rules.pacing import (
     Demand,
     choose_number,
     free_lines,
-    leaves_at,
     lowered,
     our_lines,
     pause_after,
@@ -28,6 +28,7 @@ from campaigns.rules.pacing import (
     slots_within,
     stamp,
     together,
+    turn_of,
 )
 
 NOW = datetime(2027, 3, 2, 17, tzinfo=UTC)
@@ -114,12 +115,12 @@ def test_up_to_ten_calls_a_second_each_goes_alone() -> None:
     assert together(slots) == [range(place, place + 1) for place in range(20)]
 
 
-def test_calls_leave_as_far_apart_as_their_slots_are_however_late_they_come() -> None:
+def test_a_call_that_comes_late_by_less_than_half_a_gap_leaves_in_its_own_slot() -> None:
     second = timedelta(seconds=1)
-    assert leaves_at(NOW, after=None, now=NOW, rate=1) == NOW
-    assert leaves_at(NOW + second, after=None, now=NOW, rate=1) == NOW + second  # early: it waits
-    assert leaves_at(NOW, after=NOW - second, now=NOW + 5 * second, rate=1) == NOW + 5 * second  # late: it goes
-    assert leaves_at(NOW, after=NOW + 5 * second, now=NOW + 5 * second, rate=4) == NOW + 5.25 * second
+    assert turn_of(NOW, after=None, now=NOW - second, rate=1) == NOW  # early: it waits
+    assert turn_of(NOW, after=NOW - second, now=NOW + 0.4 * second, rate=1) == NOW
+    assert turn_of(NOW, after=NOW - second, now=NOW + 5 * second, rate=1) == NOW + 4.5 * second
+    assert turn_of(NOW, after=NOW + 5 * second, now=NOW + 5 * second, rate=4) == NOW + 5.25 * second
 
 
 @given(
@@ -129,12 +130,15 @@ def test_calls_leave_as_far_apart_as_their_slots_are_however_late_they_come() ->
 def test_never_more_leave_in_any_second_than_the_rate_and_one(lateness: list[int], rate: float) -> None:
     slots, _ = stamp(len(lateness), next_slot=NOW, now=NOW, rate=rate)
     come = sorted(slot + timedelta(milliseconds=late) for slot, late in zip(slots, lateness, strict=True))
+    turns: list[datetime] = []
     left: list[datetime] = []
     for slot, now in zip(slots, come, strict=True):
-        left.append(leaves_at(slot, after=left[-1] if left else None, now=now, rate=rate))
+        turns.append(turn_of(slot, after=turns[-1] if turns else None, now=now, rate=rate))
+        left.append(max(turns[-1], now))
+    assert all(later - earlier >= timedelta(seconds=0.9999 / rate) for earlier, later in pairwise(turns))
     for turn, first in enumerate(left):
         within = [at for at in left[turn:] if at < first + timedelta(seconds=1)]
-        assert len(within) <= rate + 1
+        assert len(within) <= ceil(rate) + 1
 
 
 def test_one_line_is_won_back_after_the_other() -> None:
