@@ -13,7 +13,7 @@ from campaigns.facts import gather
 from campaigns.ledger import lock
 from campaigns.models import Call
 from campaigns.rules.call_state import CallState
-from campaigns.rules.eligibility import Refused, decide
+from campaigns.rules.eligibility import Facts, Refused, decide
 from campaigns.rules.timing import Timing
 
 AGAIN = timedelta(seconds=10)  # real time until we ask once more: its end is told within seconds
@@ -25,8 +25,8 @@ def unwanted(session: Session, *, now: datetime, real: datetime, timing: Timing,
     Nobody is rung by such a call yet, and it may start at any moment: it is asked again whether its person may be
     called, as at its intent.
     """
-    ids = session.scalars(
-        select(Call.id)
+    waiting = session.execute(
+        select(Call.id, Call.prospect_id)
         .where(
             Call.blocked,
             Call.state == CallState.QUEUED,
@@ -34,20 +34,29 @@ def unwanted(session: Session, *, now: datetime, real: datetime, timing: Timing,
             or_(Call.hang_up_at.is_(None), Call.hang_up_at <= real - AGAIN),
         )
         .order_by(Call.claimed_at)
-        .limit(limit)
     ).all()
-    found = []
-    for call_id in ids:
-        locked = lock(session, call_id, timing=timing)
+    # Looked at without locks first: nearly all may go on waiting, and must not hide those behind them.
+    facts = gather(session, [row.prospect_id for row in waiting])
+    found: list[tuple[UUID, str]] = []
+    for row in waiting:
+        if len(found) == limit:
+            break
+        if _why_not(facts[row.prospect_id], now) is None:
+            continue
+        locked = lock(session, row.id, timing=timing)
         if locked is None or not locked.call.blocked or locked.call.state is not CallState.QUEUED:
             continue
-        prospect, call = locked.prospect, locked.call
+        call = locked.call
         if call.hang_up_at is not None and call.hang_up_at > real - AGAIN:
             continue
-        facts = gather(session, [prospect.id])[prospect.id]
-        # The call itself was within its budget when it was made.
-        decision = decide(replace(facts, calls=facts.calls - 1), now)
-        if isinstance(decision, Refused):
+        why = _why_not(gather(session, [row.prospect_id])[row.prospect_id], now)
+        if why is not None:
             call.hang_up_at = real
-            found.append((call_id, decision.why))
+            found.append((row.id, why))
     return found
+
+
+def _why_not(facts: Facts, now: datetime) -> str | None:
+    # The call itself was within its budget when it was made.
+    decision = decide(replace(facts, calls=facts.calls - 1), now)
+    return decision.why if isinstance(decision, Refused) else None

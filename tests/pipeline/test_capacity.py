@@ -132,12 +132,12 @@ def test_whoever_asks_is_told_how_many_lines_there_are_and_why(session: Session,
     assert lines(REAL + RISE * 9).now == 4
 
 
-def blocked(session: Session, now: datetime, **changes: Any) -> Call:
+def blocked(session: Session, now: datetime, *, provider_id: str = PROVIDER_ID, **changes: Any) -> Call:
     """A call that the provider accepted without a line for it."""
     campaign = factories.campaign(session, now, **changes)
     call = factories.call(session, factories.prospect(session, campaign, now), now, state=CallState.PLACING)
     limits = {"concurrencyBlocked": True, "concurrencyLimit": 10, "remainingConcurrentCalls": 0}
-    record(session, call, accepted(call, now, provider_id=PROVIDER_ID, subscriptionLimits=limits), now)
+    record(session, call, accepted(call, now, provider_id=provider_id, subscriptionLimits=limits), now)
     return call
 
 
@@ -191,6 +191,17 @@ def test_a_call_without_a_line_is_ended_once_its_person_may_not_be_called(
     assert len(unwanted(session, at)) == expected
     assert unwanted(session, at) == []  # one asker ends it
     assert len(unwanted(session, at, REAL + withdrawing.AGAIN)) == expected  # until it has ended
+
+
+def test_calls_that_may_wait_for_a_line_do_not_hide_those_that_may_not(session: Session, now: datetime) -> None:
+    for turn in range(3):
+        blocked(session, now + turn * SOON, provider_id=f"wanted-{turn}")
+    call = blocked(session, now + 3 * SOON, name="other")
+    scheduling.command(session, "other", Command.PAUSE, who="test", now=now)
+    session.flush()
+    at = now + 4 * SOON
+    found = withdrawing.unwanted(session, now=at, real=REAL, timing=TIMING, limit=1)
+    assert [call_id for call_id, _ in found] == [call.id]
 
 
 def test_a_call_that_rings_is_left_alone(session: Session, now: datetime) -> None:
