@@ -34,11 +34,14 @@ GATHER_SECONDS = 0.05  # after an answer, in which others come that are recorded
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A call to be sent once: at `send_at` by the monotonic clock, and not when the uptime is past `send_until`."""
+    """A call to be sent once: at `send_at` by the monotonic clock, and not when the uptime is past `send_until`.
+
+    Without `send_at` its turn would come too late, and it is not sent at all.
+    """
 
     prepared: Prepared
     connection: Client | AccountRefused
-    send_at: float
+    send_at: float | None
     send_until: timedelta
 
 
@@ -88,7 +91,7 @@ def _queue_up(prepared: Sequence[Prepared], began: timedelta, real: datetime, re
     calls leave at their slots. Their intents are committed, and of a call that never left nobody could tell.
     """
     connection = _connected(prepared[0].account)  # before its turn: the first one of a process takes a while
-    turns = [max(each.slot_at, real) for each in prepared]
+    turns: list[datetime | None] = [max(each.slot_at, real) for each in prepared]
     try:
         with transaction() as session:
             pace = calling.lock_pace(session, prepared[0].account_id)
@@ -97,10 +100,8 @@ def _queue_up(prepared: Sequence[Prepared], began: timedelta, real: datetime, re
         turns, real, read_at = taken, moment.real, then
     except SQLAlchemyError as problem:
         log.warning("%s calls leave at their slots, in no line: %s", len(prepared), type(problem).__name__)
-    return [
-        Ready(each, connection, read_at + (turn - real).total_seconds(), began + each.send_budget)
-        for each, turn in zip(prepared, turns, strict=True)
-    ]
+    send_at = [None if turn is None else read_at + (turn - real).total_seconds() for turn in turns]
+    return [Ready(each, connection, at, began + each.send_budget) for each, at in zip(prepared, send_at, strict=True)]
 
 
 def _send(ready: Sequence[Ready]) -> None:
@@ -128,9 +129,11 @@ def _request(ready: Ready) -> Mapping[str, Any] | CallFailure:
     """The provider's answer to the one request, made at its slot, or why there is none."""
     if isinstance(ready.connection, AccountRefused):
         return ready.connection
+    budget = ready.prepared.send_budget.total_seconds()
+    if ready.send_at is None:
+        return NotSent(f"its turn would come more than {budget:g} s after the intent")
     time.sleep(max(0.0, ready.send_at - time.monotonic()))
     if _uptime() > ready.send_until:
-        budget = ready.prepared.send_budget.total_seconds()
         return NotSent(f"more than {budget:g} s passed between the intent and the request")
     try:
         return ready.connection.create_call(ready.prepared.request)

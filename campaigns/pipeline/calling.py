@@ -193,12 +193,20 @@ def lock_pace(session: Session, account_id: UUID) -> Pace:
     return session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
 
 
-def take_turns(pace: Pace, calls: Sequence[Prepared], *, real: datetime) -> list[datetime]:
-    """When each of the account's calls is to leave, as late as we can say it: at its slot, or after those before it."""
-    leave_at = []
+def take_turns(pace: Pace, calls: Sequence[Prepared], *, real: datetime) -> list[datetime | None]:
+    """When each of the account's calls is to leave, as late as we can say it: at its slot, or after those before it.
+
+    None for one that is not to leave any more when its turn comes, as when the rate was lowered: it takes no turn, and
+    nobody waits for it or behind it.
+    """
+    leave_at: list[datetime | None] = []
     for call in calls:
-        pace.left_at = turn_of(call.slot_at, after=pace.left_at, now=real, rate=call.account.calls_per_second)
-        leave_at.append(max(pace.left_at, real))
+        turn = turn_of(call.slot_at, after=pace.left_at, now=real, rate=call.account.calls_per_second)
+        if turn - real > call.send_budget:
+            leave_at.append(None)
+            continue
+        pace.left_at = turn
+        leave_at.append(max(turn, real))
     return leave_at
 
 

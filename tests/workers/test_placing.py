@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from campaigns import clock, db
@@ -62,6 +62,20 @@ def test_a_key_that_cannot_be_sent_stops_the_account_and_reaches_nobody(
         assert "the key holds" in str(session.scalars(select(Account.stop_reason)).one())
         assert key.strip() not in str(session.scalars(select(Account.stop_reason)).one())
     assert len(silent_provider.asked) == 0
+
+
+def test_a_call_whose_turn_would_come_too_late_is_not_sent_and_nobody_waits_for_it(
+    working_database: str, silent_provider: Silent, now: datetime
+) -> None:
+    with db.transaction(working_database) as session:
+        factories.account(session, now, base_url=silent_provider.url)
+        call_id = claimed(session, now)
+        session.execute(update(Pace).values(left_at=clock.read(session).real + timedelta(days=1)))
+    place_calls(str(call_id))
+    with db.transaction(working_database) as session:
+        assert session.get_one(Call, call_id).state is CallState.NOT_PLACED
+        assert session.scalars(select(Prospect.state)).one() is ProspectState.WAITING
+    assert silent_provider.asked == []
 
 
 def test_a_provider_that_hangs_up_leaves_the_call_unknown(
