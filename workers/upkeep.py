@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,11 +37,19 @@ def advance() -> None:
         watched = breaking.watched(session)
     for campaign_id in watched:
         with one_line(f"watching campaign {campaign_id}"), transaction() as session:
-            if breaking.pause_if_at_fault(session, campaign_id, now=clock.read(session).now):
-                log.error("campaign %s paused itself: `outbound status` says why", campaign_id)
+            _watch(session, campaign_id, clock.read(session).now)
     with transaction() as session:
-        for name, state in scheduling.advance(session, now=clock.read(session).now):
+        now = clock.read(session).now
+        # Asked once more: its last calls may have failed since.
+        for name, state in scheduling.advance(session, now=now, at_fault=lambda each: _watch(session, each, now)):
             log.info("campaign %s is %s", name, state)
+
+
+def _watch(session: Session, campaign_id: UUID, now: datetime) -> bool:
+    paused = breaking.pause_if_at_fault(session, campaign_id, now=now)
+    if paused:
+        log.error("campaign %s paused itself: `outbound status` says why", campaign_id)
+    return paused
 
 
 @app.task(name="upkeep.withdraw")

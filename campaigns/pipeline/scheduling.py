@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -226,8 +226,13 @@ def reschedule(session: Session, campaign_id: UUID, *, after_id: int, limit: int
     return prospects[-1].id if len(prospects) == limit else None
 
 
-def advance(session: Session, *, now: datetime) -> list[tuple[str, CampaignState]]:
+def advance(
+    session: Session, *, now: datetime, at_fault: Callable[[UUID], bool] | None = None
+) -> list[tuple[str, CampaignState]]:
     """Start what is scheduled for now, end what is over, complete what has nobody left. Safe to run twice.
+
+    Once nobody is left, `at_fault` is asked whether the campaign pauses itself instead: no end that comes later can
+    change that any more.
 
     Looks at the tallies first, without locks: a campaign's row is share-locked by every intent, so it is locked only
     to be changed. Those whose last call ended after a cancel or an end are closed here too; of many, one lot is closed
@@ -251,7 +256,8 @@ def advance(session: Session, *, now: datetime) -> list[tuple[str, CampaignState
             moved.append((campaign.name, campaign.state))
         if campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
             left -= _close(session, campaign, left, now=now)
-        if campaign.state == CampaignState.RUNNING and not _has_any(session, campaign, OPEN):
+        over_now = campaign.state == CampaignState.RUNNING and not _has_any(session, campaign, OPEN)
+        if over_now and (at_fault is None or not at_fault(campaign.id)):
             _become(session, campaign, CampaignState.COMPLETED, "nobody is left to call", now=now)
             left -= _close(session, campaign, left, now=now)
             moved.append((campaign.name, campaign.state))

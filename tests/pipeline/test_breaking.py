@@ -193,6 +193,19 @@ def test_after_a_resume_only_calls_made_since_are_judged(session: Session, now: 
     assert pauses(session, campaign, now + MINUTE * 5)
 
 
+def test_a_campaign_whose_last_calls_fail_pauses_though_nobody_is_left(session: Session, now: datetime) -> None:
+    campaign = campaign_with(session, now)
+    failed = fails(session, campaign, now)
+    session.flush()
+    ledger.write_tallies(session)
+    moved = scheduling.advance(
+        session, now=now, at_fault=lambda each: breaking.pause_if_at_fault(session, each, now=now)
+    )
+    assert (moved, campaign.state) == ([], CampaignState.PAUSED)
+    assert {person(session, call).state for call in failed} == {ProspectState.WAITING}
+    assert_tallies_equal_rows(session, campaign)
+
+
 def test_failures_of_long_ago_say_nothing(session: Session, now: datetime) -> None:
     campaign = campaign_with(session, now)
     fails(session, campaign, now, 5)

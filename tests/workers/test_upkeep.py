@@ -9,9 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns import clock, db
-from campaigns.models import Call
+from campaigns.models import Call, Campaign
+from campaigns.pipeline import breaking
 from campaigns.rules.call_state import CallState
+from campaigns.rules.campaign_state import CampaignState
 from tests import factories
+from tests.pipeline.test_breaking import campaign_with, fails
 from tests.workers.conftest import Silent
 from workers import upkeep
 
@@ -74,3 +77,16 @@ def test_a_tick_that_takes_too_long_leaves_the_rest_to_the_next(
     upkeep.ask()
     assert len(silent_provider.asked) == 2
     assert still_due(working_database) == 0
+
+
+def test_a_campaign_whose_last_calls_fail_while_it_is_looked_after_pauses(
+    working_database: str, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with db.transaction(working_database) as session:
+        clock.rehearse(session, origin_at=now, speed=1)
+        campaign = campaign_with(session, now)
+        fails(session, campaign, now)
+    monkeypatch.setattr(breaking, "watched", lambda _session: [])  # it was looked at just before they failed
+    upkeep.advance()
+    with db.transaction(working_database) as session:
+        assert session.scalars(select(Campaign.state)).one() is CampaignState.PAUSED
