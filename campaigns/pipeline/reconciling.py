@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from campaigns.ledger import Locked, due_again, heard, lock, move, spoken_of
+from campaigns.ledger import Locked, due_again, heard, lock, lock_all, move, spoken_of
 from campaigns.models import Call
 from campaigns.rules.call_state import LIVE, CallState, Evidence
 from campaigns.rules.definition import AccountDefinition
@@ -46,11 +46,13 @@ def overdue(session: Session, *, now: datetime, real: datetime, timing: Timing, 
         .order_by(Call.check_at)
         .limit(limit)
     ).all()
+    # All at once, in the ledger's order: in that of the deadlines we and whoever applies their events would deadlock.
+    found = lock_all(session, ids, timing=timing)
     questions = []
     for call_id in ids:
-        locked = lock(session, call_id, timing=timing)
-        if locked is None:
+        if call_id not in found:
             continue
+        locked = found[call_id]
         call = locked.call
         if call.check_at is None or call.check_at > real or call.state == CallState.CLAIMED:
             continue

@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from campaigns.facts import gather
-from campaigns.ledger import lock
+from campaigns.ledger import lock_all
 from campaigns.models import Call
 from campaigns.rules.call_state import CallState
 from campaigns.rules.eligibility import Facts, Refused, decide
@@ -37,22 +37,16 @@ def unwanted(session: Session, *, now: datetime, real: datetime, timing: Timing,
     ).all()
     # Looked at without locks first: nearly all may go on waiting, and must not hide those behind them.
     facts = gather(session, [row.prospect_id for row in waiting])
-    found: list[tuple[UUID, str]] = []
-    for row in waiting:
-        if len(found) == limit:
-            break
-        if _why_not(facts[row.prospect_id], now) is None:
-            continue
-        locked = lock(session, row.id, timing=timing)
-        if locked is None or not locked.call.blocked or locked.call.state is not CallState.QUEUED:
-            continue
-        call = locked.call
-        if call.hang_up_at is not None and call.hang_up_at > real - AGAIN:
-            continue
-        why = _why_not(gather(session, [row.prospect_id])[row.prospect_id], now)
-        if why is not None:
+    ids = [row.id for row in waiting if _why_not(facts[row.prospect_id], now) is not None][:limit]
+    locked = lock_all(session, ids, timing=timing)
+    facts = gather(session, [one.prospect.id for one in locked.values()])
+    found = []
+    for call_id, one in locked.items():
+        call, why = one.call, _why_not(facts[one.prospect.id], now)
+        again = call.hang_up_at is not None and call.hang_up_at > real - AGAIN
+        if why is not None and call.blocked and call.state is CallState.QUEUED and not again:
             call.hang_up_at = real
-            found.append((row.id, why))
+            found.append((call_id, why))
     return found
 
 

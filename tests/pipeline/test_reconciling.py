@@ -6,10 +6,12 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from campaigns import db
 from campaigns.errors import CallUnclear
-from campaigns.models import Call, Outcome
+from campaigns.models import Call, Outcome, Prospect
 from campaigns.pipeline import calling, ingesting, reconciling, reporting, settling
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
@@ -17,6 +19,7 @@ from campaigns.rules.prospect_state import ProspectState
 from campaigns.vapi.events import read_call, read_message
 from tests import factories
 from tests.pipeline.telling import PROVIDER_ID, REAL, TIMING, ended, figures, in_call, person, status, tell
+from tests.pipeline.waiting import held_up
 
 
 def questions(session: Session, now: datetime, real: datetime) -> list[reconciling.Question]:
@@ -40,6 +43,27 @@ def test_a_claimed_call_is_not_asked_about(session: Session, now: datetime) -> N
     call = factories.call(session, prospect, now, check_at=REAL - timedelta(hours=1))
     assert questions(session, now, REAL) == []
     assert call.state is CallState.CLAIMED
+
+
+def test_who_asks_takes_people_in_the_order_in_which_everybody_does(database: str, now: datetime) -> None:
+    with db.transaction(database) as session:
+        campaign = factories.campaign(session, now)
+        for turn in range(2):
+            prospect = factories.prospect(session, campaign, now)
+            factories.call(session, prospect, now, state=CallState.RINGING, check_at=REAL - timedelta(seconds=turn))
+
+    def ask() -> int:
+        with db.transaction(database) as session:
+            return len(questions(session, now, REAL))
+
+    with db.transaction(database) as holding:
+        lower, higher = holding.scalars(select(Prospect.id).order_by(Prospect.id)).all()
+        holding.execute(select(Prospect.id).where(Prospect.id == lower).with_for_update())
+        with held_up(database, ask) as asked:
+            # Had it taken the higher one, whose call is due first, before it began to wait, this would be a deadlock.
+            holding.execute(select(Prospect.id).where(Prospect.id == higher).with_for_update(nowait=True))
+            holding.commit()
+    assert asked.result() == 2
 
 
 def miss(session: Session, call: Call, now: datetime, real: datetime) -> bool:
