@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, case, func, or_, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -170,12 +170,17 @@ def doubt(session: Session, account_id: UUID, *, real: datetime) -> None:
 
 
 def trust(session: Session, account_id: UUID, *, real: datetime) -> None:
-    """The provider answered a request, whatever it said: from now on all are sent again."""
-    session.execute(
-        update(Pace)
-        .where(Pace.account_id == account_id, Pace.doubts > 0)
-        .values(doubts=0, backoff_until=case((Pace.doubts < DOUBTS, Pace.backoff_until), else_=real))
-    )
+    """The provider answered a request, whatever it said: all are sent again now, or when it asked us to."""
+    doubted = select(Pace).where(Pace.account_id == account_id, Pace.doubts > 0).with_for_update(key_share=True)
+    for pace in session.scalars(doubted.execution_options(populate_existing=True)):
+        pause, pace.doubts = pause_after(pace.doubts), 0
+        if pace.backoff_until is None or not real < pace.backoff_until <= real + pause:
+            continue  # over; or longer than our own pause, so the provider asked for it
+        claimed = (Call.account_id == account_id, Call.state == CallState.CLAIMED)
+        let_go = select(Call.id).where(*claimed, Call.slot_at <= pace.backoff_until)  # no worker waited so long
+        ids = session.scalars(let_go.with_for_update(skip_locked=True, key_share=True)).all()
+        session.execute(update(Call).where(Call.id.in_(ids)).values(check_at=real))
+        pace.backoff_until = real
 
 
 def _lines_in_use(session: Session, account_id: UUID, definition: AccountDefinition, *, now: datetime) -> _Lines:
