@@ -60,11 +60,20 @@ def withdraw() -> None:
         unwanted = withdrawing.unwanted(
             session, now=moment.now, real=moment.real, timing=settings().timing, limit=ASK_LIMIT
         )
+    silent: set[str] = set()
     for call_id, why in unwanted:
         with one_line(f"ending call {call_id}, which waits for a line"):
             with transaction() as session:
                 live = calling.find_live(session, str(call_id))
-            done = client(live.account).hang_up(live.provider_id)
+            if live.account.name in silent:
+                continue  # ended as soon as its provider answers again: those of others do not wait for it
+            try:
+                done = client(live.account).hang_up(live.provider_id)
+            except CallFailure as problem:
+                if problem.status is None:
+                    silent.add(live.account.name)
+                log.warning("call %s waits for a line and cannot be ended yet: %s", call_id, problem)
+                continue
             if done.result is HangUpResult.IMPOSSIBLE:
                 log.warning("call %s waits for a line and cannot be ended yet: %s", call_id, done.why)
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from campaigns import clock, db
@@ -52,6 +52,18 @@ def test_an_account_whose_provider_is_away_is_asked_for_once_in_a_tick(
     upkeep.ask()
     assert len(silent_provider.asked) == 2  # one for each account
     assert still_due(working_database) == 0
+
+
+def test_an_account_whose_provider_is_away_does_not_hold_up_the_ends_of_others_calls(
+    working_database: str, silent_provider: Silent, now: datetime
+) -> None:
+    with db.transaction(working_database) as session:
+        ringing(session, now, "away", silent_provider.url)
+        ringing(session, now, "gone", silent_provider.url)
+        session.execute(update(Call).values(state=CallState.QUEUED, blocked=True))
+        session.execute(update(Campaign).values(state=CampaignState.PAUSED))
+    upkeep.withdraw()
+    assert len(silent_provider.asked) == 2  # one for each account
 
 
 def test_an_id_from_outside_is_one_part_of_the_path(
