@@ -28,6 +28,9 @@ LOOK_BACK = 200  # calls: more than are under way at once with any sensible numb
 _REFUSED = f"{PAUSED_ITSELF}the provider refuses every request"
 _FAILING = f"{PAUSED_ITSELF}too many calls failed: "
 _STARTED = ("start", "resume", "running")
+_Refusal = tuple[UUID, int, str | None]
+"""Call, prospect and reason."""
+
 _FORGIVEN = "the calls failed by nobody's fault"
 
 
@@ -41,8 +44,8 @@ def pause_if_at_fault(session: Session, campaign_id: UUID, *, now: datetime) -> 
     """Pause the campaign if its latest requests were all refused or too many of its calls failed; True where it did.
 
     It costs nobody a try: neither those who were refused or failed, nor those who were under way then and are refused
-    or fail after the pause. Judged are only calls that were made since somebody last let the campaign call. Looks
-    without locks first: nearly always there is nothing to do.
+    or fail after the pause, or after a resume. Judged are only calls that were made since somebody last let the
+    campaign call. Looks without locks first: nearly always there is nothing to do.
     """
     campaign = about_campaigns(session, [campaign_id])[campaign_id]
     return _pause_if_all_refused(session, campaign, now=now) or _pause_if_failing(session, campaign, now=now)
@@ -54,13 +57,23 @@ def _pause_if_all_refused(session: Session, facts: CampaignFacts, *, now: dateti
     Requests are under way side by side, so more than five may be refused before this sees five.
     """
     enough = REFUSALS_IN_A_ROW if facts.state is CampaignState.RUNNING else 1
-    if len(_refused_in_a_row(session, facts)) < enough:
+    if len(_refused_in_a_row(session, facts)) < enough and not _refused_since_pause(session, facts):
         return False
     campaign = _locked(session, facts.id)
+    if campaign.state is CampaignState.RUNNING:
+        _give_back(session, _refused_since_pause(session, facts), now=now)
     refused = _refused_in_a_row(session, facts)
     tripped = len(refused) >= REFUSALS_IN_A_ROW
     if not _paused_for(campaign, _REFUSED) and (campaign.state is not CampaignState.RUNNING or not tripped):
         return False
+    _give_back(session, refused, now=now)
+    if campaign.state is CampaignState.PAUSED:
+        return False
+    _pause(session, campaign, f"{_REFUSED}, the last with: {refused[0][2]}", now=now)
+    return True
+
+
+def _give_back(session: Session, refused: Sequence[_Refusal], *, now: datetime) -> None:
     for call_id, prospect_id, _ in sorted(refused, key=lambda each: each[1]):  # one order: two of us cannot deadlock
         prospect = session.get_one(Prospect, prospect_id, with_for_update={"key_share": True}, populate_existing=True)
         call = session.get_one(Call, call_id, populate_existing=True)
@@ -69,17 +82,15 @@ def _pause_if_all_refused(session: Session, facts: CampaignFacts, *, now: dateti
             prospect.attempts -= 1
             why = "the campaign was at fault, not the person"
             set_state(prospect, ProspectState.WAITING, now=now, due_at=now, why=why)
-    if campaign.state is CampaignState.PAUSED:
-        return False
-    _pause(session, campaign, f"{_REFUSED}, the last with: {refused[0][2]}", now=now)
-    return True
 
 
 def _pause_if_failing(session: Session, facts: CampaignFacts, *, now: datetime) -> bool:
     """Calls are accepted, and end by an error that is nobody's fault."""
-    if not _is_ripe(session, facts, now=now):
+    if not _is_ripe(session, facts, now=now) and not _failed_since_pause(session, facts, now=now):
         return False
     campaign = _locked(session, facts.id)
+    if campaign.state is CampaignState.RUNNING:
+        _forgive(session, facts, _failed_since_pause(session, facts, now=now), now=now)
     latest = _latest(session, facts, now=now)
     tripped = trips([each.outcome for each in latest], facts.definition.breaker)
     if not _paused_for(campaign, _FAILING) and (campaign.state is not CampaignState.RUNNING or not tripped):
@@ -125,7 +136,29 @@ def _let_call_at(session: Session, campaign_name: str) -> datetime | None:
     return session.scalar(query)
 
 
-def _refused_in_a_row(session: Session, campaign: CampaignFacts) -> list[tuple[UUID, int, str | None]]:
+def _paused_itself_at(session: Session, campaign_name: str, reason: str) -> datetime | None:
+    """When the campaign last paused itself for this: what was under way then costs nobody a try, after a resume too."""
+    query = select(func.max(Change.at)).where(Change.subject == f"campaign:{campaign_name}", Change.what == "paused")
+    return session.scalar(query.where(Change.why.startswith(reason, autoescape=True)))
+
+
+def _refused_since_pause(session: Session, campaign: CampaignFacts) -> list[_Refusal]:
+    """The requests that were under way when the campaign last paused itself, and were refused after that."""
+    paused_at = _paused_itself_at(session, campaign.definition.name, _REFUSED)
+    if paused_at is None:
+        return []
+    query = (
+        select(Call.id, Call.prospect_id, Call.state_why)
+        .join(Prospect, Prospect.id == Call.prospect_id)
+        .where(Call.campaign_id == campaign.id, Call.intent_at <= paused_at, Call.changed_at >= paused_at)
+        .where(Call.state == CallState.NOT_PLACED, Call.counted, Prospect.state == ProspectState.REFUSED)
+        .order_by(Call.claimed_at.desc())
+        .limit(LOOK_BACK)
+    )
+    return [(call_id, prospect_id, why) for call_id, prospect_id, why in session.execute(query)]
+
+
+def _refused_in_a_row(session: Session, campaign: CampaignFacts) -> list[_Refusal]:
     """Call, prospect and reason of each request that was refused since the last accepted one, the latest first.
 
     Only of those that were made since somebody last let the campaign call.
@@ -148,6 +181,18 @@ def _refused_in_a_row(session: Session, campaign: CampaignFacts) -> list[tuple[U
         if row.state is CallState.NOT_PLACED and row.counted:  # others are still under way, or were not the request's
             refused.append((row.id, row.prospect_id, row.state_why))
     return refused
+
+
+def _failed_since_pause(session: Session, campaign: CampaignFacts, *, now: datetime) -> list[_Settled]:
+    """The calls that were under way when the campaign last paused itself, and failed lately by nobody's fault."""
+    paused_at = _paused_itself_at(session, campaign.definition.name, _FAILING)
+    if paused_at is None:
+        return []
+    earliest = max(paused_at, now - campaign.definition.breaker.within)
+    query = _settled_since(campaign, earliest).where(Call.intent_at <= paused_at)
+    return [
+        _Settled(*row) for row in session.execute(query.where(Outcome.outcome.in_(sorted(TECHNICAL)), ~Call.forgiven))
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +233,17 @@ def _settled(
     breaker = campaign.definition.breaker
     since = _let_call_at(session, campaign.definition.name)
     earliest = now - breaker.within if since is None else max(since, now - breaker.within)
-    query = (
+    query = _settled_since(campaign, earliest)
+    return query if since is None else query.where(Call.intent_at >= since)
+
+
+def _settled_since(campaign: CampaignFacts, earliest: datetime) -> Select[UUID, int, OutcomeClass, str | None, bool]:
+    return (
         select(Call.id, Call.prospect_id, Outcome.outcome, Outcome.ended_reason, Call.forgiven)
         .join(Outcome, Outcome.call_id == Call.id)
         .where(Call.campaign_id == campaign.id, Call.settled_at >= earliest, ~Call.blocked)
         .order_by(Call.settled_at.desc())
     )
-    return query if since is None else query.where(Call.intent_at >= since)
 
 
 def _forgive(session: Session, campaign: CampaignFacts, failed: Sequence[_Settled], *, now: datetime) -> None:

@@ -185,8 +185,11 @@ def test_after_a_resume_only_calls_made_since_are_judged(session: Session, now: 
     scheduling.command(session, "spring", Command.RESUME, who="test", now=now + MINUTE * 2)
     assert campaign.state_why is None
     for call in old:  # they were made before somebody mended it
-        ends(session, campaign, now + MINUTE * 3, FAILURE, call=call)
+        ends(session, campaign, now + MINUTE * 3, FAILURE, call=call, prospect=person(session, call))
     assert not pauses(session, campaign, now + MINUTE * 3)
+    assert {person(session, call).state for call in old} == {ProspectState.WAITING}  # and cost nobody a try
+    assert all(call.forgiven for call in old)
+    assert_tallies_equal_rows(session, campaign)
     fails(session, campaign, now + MINUTE * 4, 5)
     assert not pauses(session, campaign, now + MINUTE * 5)
     ends(session, campaign, now + MINUTE * 5, FAILURE)

@@ -52,6 +52,25 @@ def test_refusals_that_come_side_by_side_or_after_the_pause_lose_nobody_either(s
         assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 0)
 
 
+def test_refusals_of_what_was_under_way_lose_nobody_after_a_resume_either(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(9)]
+    for call in calls:
+        assert prepare(session, call.id, now) is not None
+    later = now + timedelta(seconds=20)
+    for at, refused in ((now, calls[:5]), (later, calls[5:])):
+        for call in refused:
+            fail(session, call, CallRefused("assistant not found", status=400), at)
+        session.flush()
+        assert breaking.pause_if_at_fault(session, campaign.id, now=at) == (at == now)
+        if at == now:
+            scheduling.command(session, campaign.name, Command.RESUME, who="test", now=now + timedelta(seconds=10))
+    assert campaign.state is CampaignState.RUNNING
+    for call in calls:
+        found = person(session, call)
+        assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 0)
+
+
 def test_what_was_refused_before_a_resume_does_not_pause_the_campaign_again(session: Session, now: datetime) -> None:
     campaign = factories.campaign(session, now)
 
