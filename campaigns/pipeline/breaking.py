@@ -23,15 +23,16 @@ from campaigns.rules.outcome import TECHNICAL, OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
 
 REFUSALS_IN_A_ROW = 5  # one number may be odd; five different ones in a row mean that the campaign itself is
+GIVEN_BACK = 2  # times that a refusal costs somebody nothing: who looked twice and resumed means it
 LOOK_BACK = 200  # calls: more than are under way at once with any sensible number of workers
 
-_REFUSED = f"{PAUSED_ITSELF}the provider refuses every request"
+_REFUSED = f"{PAUSED_ITSELF}every request is refused"
 _FAILING = f"{PAUSED_ITSELF}too many calls failed: "
 _STARTED = ("start", "resume", "running")
+_FORGIVEN = "the calls failed by nobody's fault"
+
 _Refusal = tuple[UUID, int, str | None]
 """Call, prospect and reason."""
-
-_FORGIVEN = "the calls failed by nobody's fault"
 
 
 def watched(session: Session) -> list[UUID]:
@@ -79,6 +80,7 @@ def _give_back(session: Session, refused: Sequence[_Refusal], *, now: datetime) 
         call = session.get_one(Call, call_id, populate_existing=True)
         if call.counted and prospect.state is ProspectState.REFUSED:
             uncount(session, prospect, call)
+            call.forgiven = True
             prospect.attempts -= 1
             why = "the campaign was at fault, not the person"
             set_state(prospect, ProspectState.WAITING, now=now, due_at=now, why=why)
@@ -155,13 +157,14 @@ def _refused_since_pause(session: Session, campaign: CampaignFacts) -> list[_Ref
         .order_by(Call.claimed_at.desc())
         .limit(LOOK_BACK)
     )
-    return [(call_id, prospect_id, why) for call_id, prospect_id, why in session.execute(query)]
+    return _not_for_good(session, [(call_id, prospect_id, why) for call_id, prospect_id, why in session.execute(query)])
 
 
 def _refused_in_a_row(session: Session, campaign: CampaignFacts) -> list[_Refusal]:
     """Call, prospect and reason of each request that was refused since the last accepted one, the latest first.
 
-    Only of those that were made since somebody last let the campaign call.
+    Only of those that were made since somebody last let the campaign call; and not of those who were given back before
+    as often as anybody is: where they alone are left, the campaign would pause for ever.
     """
     since = _let_call_at(session, campaign.definition.name)
     recent = Call.intent_at.is_not(None) if since is None else Call.intent_at >= since
@@ -180,7 +183,22 @@ def _refused_in_a_row(session: Session, campaign: CampaignFacts) -> list[_Refusa
             break
         if row.state is CallState.NOT_PLACED and row.counted:  # others are still under way, or were not the request's
             refused.append((row.id, row.prospect_id, row.state_why))
-    return refused
+    return _not_for_good(session, refused)
+
+
+def _not_for_good(session: Session, refused: Sequence[_Refusal]) -> list[_Refusal]:
+    if not refused:
+        return []
+    for_good = set(
+        session.scalars(
+            select(Call.prospect_id)
+            .where(Call.prospect_id.in_([prospect_id for _, prospect_id, _ in refused]))
+            .where(Call.forgiven, Call.state == CallState.NOT_PLACED)
+            .group_by(Call.prospect_id)
+            .having(func.count() >= GIVEN_BACK)
+        )
+    )
+    return [each for each in refused if each[1] not in for_good]
 
 
 def _failed_since_pause(session: Session, campaign: CampaignFacts, *, now: datetime) -> list[_Settled]:

@@ -128,3 +128,21 @@ def test_a_worker_that_dies_before_it_draws_its_conclusions_loses_nobody(session
     assert breaking.watched(session) == [campaign.id]
     assert not breaking.pause_if_at_fault(session, campaign.id, now=now)
     assert {person(session, call).state for call in [*calls, late]} == {ProspectState.WAITING}
+
+
+def test_those_who_are_refused_for_good_do_not_pause_a_campaign_for_ever(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now)
+    people = [factories.prospect(session, campaign, now) for _ in range(5)]
+    pauses = []
+    for turn in range(3):
+        at = now + timedelta(minutes=turn)
+        for each in people:
+            call = factories.call(session, each, at)
+            assert prepare(session, call.id, at) is not None
+            fail(session, call, CallRefused("this number is not in service", status=400), at)
+        session.flush()
+        pauses.append(breaking.pause_if_at_fault(session, campaign.id, now=at))
+        if pauses[-1]:
+            scheduling.command(session, campaign.name, Command.RESUME, who="test", why=None, now=at)
+    assert pauses == [True, True, False]
+    assert {(each.state, each.attempts, each.calls) for each in people} == {(ProspectState.REFUSED, 1, 1)}
