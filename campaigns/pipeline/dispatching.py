@@ -22,6 +22,7 @@ from campaigns.rules.eligibility import RECHECK, Allowed, Refused, decide
 from campaigns.rules.pacing import (
     DOUBTS,
     RISE,
+    TRIED_EVERY,
     Ceiling,
     Demand,
     choose_number,
@@ -167,6 +168,15 @@ def doubt(session: Session, account_id: UUID, *, real: datetime) -> None:
         if pace.doubts == DOUBTS:
             pause = real + pause_after(DOUBTS)
             pace.backoff_until = max(pace.backoff_until or pause, pause)
+
+
+def answers(session: Session, account_id: UUID, *, real: datetime) -> None:
+    """The provider answered a question: it is there, so one request is tried if none was for a while."""
+    doubted = select(Pace).where(Pace.account_id == account_id, Pace.doubts >= DOUBTS)
+    pace = session.scalar(doubted.with_for_update(key_share=True).execution_options(populate_existing=True))
+    if pace is not None and pace.backoff_until is not None:
+        tried_at = pace.backoff_until - pause_after(pace.doubts)
+        pace.backoff_until = min(pace.backoff_until, max(real, tried_at + TRIED_EVERY))
 
 
 def trust(session: Session, account_id: UUID, *, real: datetime) -> None:

@@ -104,6 +104,8 @@ class Lines:
 
     account: str
     in_use: int
+    unknown: int
+    """Of those in use: by requests of which nobody knows yet whether they became calls."""
     now: int
     most: int
     """When nothing holds them back: the account's concurrency without its reserve."""
@@ -112,19 +114,19 @@ class Lines:
 
     def __str__(self) -> str:
         fewer = f": {self.why}" if self.why else ""
-        return f"{self.in_use} in use of {self.now}" + (f" (otherwise {self.most}){fewer}" if self.why else "")
+        unknown = f", {self.unknown} by requests of which nobody knows yet what became" if self.unknown else ""
+        return f"{self.in_use} in use of {self.now}{unknown}" + (f" (otherwise {self.most}){fewer}" if self.why else "")
 
 
 def lines(session: Session, *, now: datetime, real: datetime) -> list[Lines]:
     """The lines of every account that has a pace, by the account's name."""
-    held = (
-        select(func.count()).where(Call.account_id == Account.id, holds_line(now)).correlate(Account).scalar_subquery()
-    )
-    rows = session.execute(select(Account, Pace, held).join(Pace, Pace.account_id == Account.id).order_by(Account.name))
-    return [_lines(account, pace, in_use, real=real) for account, pace, in_use in rows]
+    held = select(func.count()).where(Call.account_id == Account.id, holds_line(now)).correlate(Account)
+    unknown = held.where(Call.state == CallState.UNKNOWN).scalar_subquery()
+    query = select(Account, Pace, held.scalar_subquery(), unknown).join(Pace, Pace.account_id == Account.id)
+    return [_lines(*row, real=real) for row in session.execute(query.order_by(Account.name))]
 
 
-def _lines(account: Account, pace: Pace, in_use: int, *, real: datetime) -> Lines:
+def _lines(account: Account, pace: Pace, in_use: int, unknown: int, *, real: datetime) -> Lines:
     definition = AccountDefinition.model_validate(account.definition)
     most = our_lines(limit=definition.concurrency, granted=None, reserve=definition.reserve)
     granted = still_granted(pace.granted, said_at=pace.granted_at, real=real)
@@ -135,7 +137,7 @@ def _lines(account: Account, pace: Pace, in_use: int, *, real: datetime) -> Line
         ceiling = risen(Ceiling(pace.ceiling, pace.rises_at or real + RISE), ours=ours, real=real)
     if ceiling is not None:
         why = f"the provider refused one more ({pace.ceiling_why}); one is tried again every {RISE.total_seconds():g} s"
-    return Lines(account.name, in_use, ours if ceiling is None else ceiling.lines, most, why)
+    return Lines(account.name, in_use, unknown, ours if ceiling is None else ceiling.lines, most, why)
 
 
 def campaigns(session: Session, *, now: datetime) -> list[Progress]:

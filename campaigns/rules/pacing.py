@@ -20,8 +20,9 @@ MOST_TOGETHER = 10  # calls; more side by side gain nothing on one core
 
 DOUBTS = 3  # requests in a row of which the provider did not say what became: one or two are bad luck
 MOST_DOUBTS = 1000  # counted; the pause is at its longest long before
-FIRST_PAUSE = timedelta(seconds=5)  # real time until one more is tried
-LONGEST_PAUSE = timedelta(minutes=1)  # so soon an outage that ended is noticed
+SHORT_PAUSES = (timedelta(seconds=5), timedelta(seconds=10))  # real time until one more is tried: it may be a hiccup
+LONG_PAUSE = timedelta(minutes=5)  # after that, unless the provider answers a question before: they use up no line
+TRIED_EVERY = timedelta(minutes=1)  # at the most, where it answers questions and no request
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,12 @@ def risen(ceiling: Ceiling, *, ours: int, real: datetime) -> Ceiling | None:
 def pause_after(doubts: int) -> timedelta:
     """How long to send nothing after so many requests in a row that came to nothing.
 
-    Each of them may hold its person until somebody decides: while a provider is away, only one is tried now and then.
+    Each of them takes up a line, and may hold its person until somebody decides: while a provider is away, only one is
+    tried now and then.
     """
     if doubts < DOUBTS:
         return timedelta(0)
-    return min(FIRST_PAUSE * (1 << min(doubts - DOUBTS, 10)), LONGEST_PAUSE)
+    return (*SHORT_PAUSES, LONG_PAUSE)[min(doubts - DOUBTS, len(SHORT_PAUSES))]
 
 
 def turn_of(slot: datetime, *, after: datetime | None, now: datetime, rate: float) -> datetime:

@@ -387,9 +387,15 @@ def test_while_requests_come_to_nothing_one_is_tried_in_each_pause(session: Sess
     assert second(0) == 21  # ten a second, for the two seconds to come
     for _ in range(21):
         dispatching.doubt(session, account.id, real=REAL)
-    assert [at for at in range(1, 200) if second(at)] == [5, 15, 35, 75, 135, 195]
-    dispatching.trust(session, account.id, real=REAL + timedelta(seconds=196))
-    assert second(197) > 1
+    assert [at for at in (1, 4, 5, 6, 14, 15, 16, 60, 314, 315, 316) if second(at)] == [5, 15, 315]
+    # It answers a question: it is there again, and may be tried, though not all the time.
+    dispatching.answers(session, account.id, real=REAL + timedelta(seconds=330))
+    assert [at for at in (330, 374, 375, 376, 600) if second(at)] == [375]
+    dispatching.answers(session, account.id, real=REAL + timedelta(seconds=600))
+    assert [at for at in (600, 601) if second(at)] == [600]
+    dispatching.trust(session, account.id, real=REAL + timedelta(seconds=601))
+    dispatching.answers(session, account.id, real=REAL + timedelta(seconds=601))
+    assert second(602) > 1
 
 
 def test_there_is_no_slot_for_a_call_that_is_not_claimed_any_more(session: Session, now: datetime) -> None:

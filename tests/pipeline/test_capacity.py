@@ -123,6 +123,10 @@ def test_whoever_asks_is_told_how_many_lines_there_are_and_why(session: Session,
         return found
 
     assert str(lines(REAL)) == "2 in use of 8"
+    (call,) = session.scalars(select(Call).limit(1))
+    call.state, call.line_until = CallState.UNKNOWN, now + timedelta(minutes=5)
+    assert str(lines(REAL)) == "2 in use of 8, 1 by requests of which nobody knows yet what became"
+    call.state = CallState.RINGING
     ceiling.told(session, account.id, Limits(blocked=False, limit=6, remaining=None), real=REAL)
     assert "2 in use of 4 (otherwise 8): the provider says that the account has 6 lines in all" in str(lines(REAL))
     refuse(session, account, now)
