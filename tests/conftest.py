@@ -22,6 +22,11 @@ from tests import databases
 pytest.register_assert_rewrite("tests.harness", "tests.processes", "tests.journeys.promises")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole systems first: they wait more than they work, and nobody is to wait for the last of them alone."""
+    items.sort(key=lambda item: not {"test_readme.py", "chaos", "journeys"} & set(item.path.parts))
+
+
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """One PostgreSQL and one Valkey, started for this run."""
