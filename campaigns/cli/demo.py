@@ -33,7 +33,7 @@ from campaigns.rules.definition import AccountDefinition, CampaignDefinition, re
 from campaigns.settings import settings
 
 ORIGIN = datetime(2027, 3, 2, 15, tzinfo=UTC)  # a Tuesday: 10:00 in New York, 16:00 in Paris, night in Sydney
-SPEED = 2400.0  # an hour in one and a half seconds: windows close, open again and retries come due within a minute
+SPEED = 3000.0  # an hour in little more than a second: windows close, open again and retries come due within a minute
 PATIENCE_SECONDS = 240.0  # the demo normally takes a quarter of this; past it something is wrong, so say so
 NAME = "demo"
 
