@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from campaigns import clock
 from campaigns.clock import Moment
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
-from campaigns.pipeline import breaking, calling, ceiling, dispatching, halting
+from campaigns.pipeline import breaking, calling, ceiling, doubting, halting
 from campaigns.pipeline.calling import Prepared
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.pacing import EARLY, TOGETHER
@@ -155,7 +155,7 @@ def _record(answers: Sequence[tuple[Prepared, Mapping[str, Any] | CallFailure]])
                 news.append((prepared, message.limits))
         calling.record(session, said, now=moment.now, real=moment.real, timing=settings().timing)
         for account_id in {prepared.account_id for prepared, answer in answers if _was_answered(answer)}:
-            dispatching.trust(session, account_id, real=moment.real)
+            doubting.trust(session, account_id, real=moment.real)
     for prepared, answer in answers:
         if isinstance(answer, CallFailure):
             what = "is unclear and will be asked about" if isinstance(answer, CallUnclear) else "was not placed"
@@ -187,11 +187,9 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
             case Throttled() | NotSent():
                 if isinstance(failure, Throttled) and failure.no_line:
                     ceiling.refused(session, prepared.account_id, str(failure), now=moment.now, real=moment.real)
-                dispatching.back_off(
-                    session, prepared.account_id, until=moment.real + (failure.retry_after or BACK_OFF)
-                )
+                doubting.back_off(session, prepared.account_id, until=moment.real + (failure.retry_after or BACK_OFF))
             case CallUnclear():
-                dispatching.doubt(session, prepared.account_id, real=moment.real)
+                doubting.doubt(session, prepared.account_id, real=moment.real)
             case _:
                 pass  # the one call is all it says something about
 

@@ -13,7 +13,16 @@ from sqlalchemy.orm import Session
 from campaigns import clock
 from campaigns.clock import Moment
 from campaigns.errors import CallFailure, SetupError
-from campaigns.pipeline import breaking, calling, dispatching, ingesting, reconciling, scheduling, settling, withdrawing
+from campaigns.pipeline import (
+    breaking,
+    calling,
+    doubting,
+    ingesting,
+    reconciling,
+    scheduling,
+    settling,
+    withdrawing,
+)
 from campaigns.pipeline.ingesting import Applied
 from campaigns.pipeline.reconciling import Question
 from campaigns.pipeline.settling import Ended
@@ -131,7 +140,7 @@ def ask_about(question: Question) -> bool:
         if give_up:
             over = Ended(question.call_id, None, learned="asked", give_up=True)
             settling.settle(session, over, now=moment.now, timing=timing)
-        dispatching.answers(session, question.account_id, real=moment.real)
+        doubting.answers(session, question.account_id, real=moment.real)
     if applied is not None:
         draw_conclusions([applied])
     return True

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import CallFailure
 from campaigns.models import Call, Prospect
-from campaigns.pipeline import calling
+from campaigns.pipeline import calling, dispatching
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import Message, read_call
 from tests import factories
@@ -22,6 +22,10 @@ TIMING = Timing()
 def claimed(session: Session, now: datetime, **changes: Any) -> Call:
     prospect = factories.prospect(session, factories.campaign(session, now), now, **changes)
     return factories.call(session, prospect, now)
+
+
+def claim(session: Session, account_id: UUID, now: datetime, *, real: datetime = REAL) -> list[UUID]:
+    return dispatching.claim_due(session, account_id, now=now, real=real, timing=TIMING)
 
 
 def prepare(session: Session, call_id: UUID, now: datetime, *, real: datetime = REAL) -> calling.Prepared | None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from campaigns import db
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, Throttled
 from campaigns.models import Campaign, Event, Pace, Person, Suppression
-from campaigns.pipeline import calling, dispatching, ingesting, scheduling
+from campaigns.pipeline import calling, ingesting, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
@@ -336,66 +336,6 @@ def test_a_lowered_rate_makes_nobody_wait_longer_than_a_request_may(session: Ses
     turns = calling.take_turns(calling.lock_pace(session, campaign.account_id), prepared, real=REAL)
     assert turns == [REAL, REAL + timedelta(seconds=2), REAL + timedelta(seconds=4), *[None] * 5]
     assert session.scalars(select(Pace.left_at)).one() == turns[2]  # they take no turn
-
-
-def test_a_back_off_holds_calls_that_are_claimed_already(session: Session, now: datetime) -> None:
-    factories.account(session, now, calls_per_second=1)
-    campaign = factories.campaign(session, now)
-    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(2)]
-    until = REAL + timedelta(seconds=2)
-    dispatching.back_off(session, campaign.account_id, until=until)
-    assert [wait(session, call.id, real=REAL) for call in calls] == [timedelta(seconds=2)] * 2
-    assert [prepare(session, call.id, now) for call in calls] == [None, None]
-    assert {call.state for call in calls} == {CallState.CLAIMED}
-    assert prepare(session, calls[0].id, now, real=until) is not None
-    assert prepare(session, calls[1].id, now, real=until) is None  # and not together once it is over
-    assert calls[1].slot_at == until + timedelta(seconds=1)
-
-
-def test_no_worker_waits_long_and_who_is_left_to_wait_is_offered_again_in_time(session: Session, now: datetime) -> None:
-    factories.account(session, now, calls_per_second=1)
-    campaign = factories.campaign(session, now)
-    held_back, late = (factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(2))
-    session.execute(update(Pace).values(next_slot=REAL + timedelta(seconds=9)))
-    assert prepare(session, late.id, now, real=REAL + timedelta(seconds=1)) is None
-    dispatching.back_off(session, campaign.account_id, until=REAL + timedelta(seconds=5))
-    session.flush()
-    assert [wait(session, call.id, real=REAL + timedelta(seconds=1)) for call in (held_back, late)] == [None, None]
-
-    def offered(seconds: int) -> list[UUID]:
-        real = REAL + timedelta(seconds=seconds)
-        return dispatching.claim_due(session, campaign.account_id, now=now, real=real, timing=TIMING)
-
-    assert [offered(seconds) for seconds in (4, 6, 7)] == [[], [], []]  # all slots of the next two seconds are given
-    assert offered(8) == [held_back.id]
-    assert offered(9) == [late.id]
-
-
-def test_while_requests_come_to_nothing_one_is_tried_in_each_pause(session: Session, now: datetime) -> None:
-    account = factories.account(session, now, concurrency=100, calls_per_second=10)
-    campaign = factories.campaign(session, now)
-    for _ in range(60):
-        factories.prospect(session, campaign, now)
-
-    def second(at: int) -> int:
-        """How many requests are sent from one tick of the dispatcher, `at` so many seconds. None is answered."""
-        real = REAL + timedelta(seconds=at)
-        offered = dispatching.claim_due(session, account.id, now=now, real=real, timing=TIMING)
-        waits = calling.await_slots(session, offered, real=real)
-        return sum(prepare(session, call_id, now, real=real + wait) is not None for call_id, wait in waits.items())
-
-    assert second(0) == 21  # ten a second, for the two seconds to come
-    for _ in range(21):
-        dispatching.doubt(session, account.id, real=REAL)
-    assert [at for at in (1, 4, 5, 6, 14, 15, 16, 60, 314, 315, 316) if second(at)] == [5, 15, 315]
-    # It answers a question: it is there again, and may be tried, though not all the time.
-    dispatching.answers(session, account.id, real=REAL + timedelta(seconds=330))
-    assert [at for at in (330, 374, 375, 376, 600) if second(at)] == [375]
-    dispatching.answers(session, account.id, real=REAL + timedelta(seconds=600))
-    assert [at for at in (600, 601) if second(at)] == [600]
-    dispatching.trust(session, account.id, real=REAL + timedelta(seconds=601))
-    dispatching.answers(session, account.id, real=REAL + timedelta(seconds=601))
-    assert second(602) > 1
 
 
 def test_there_is_no_slot_for_a_call_that_is_not_claimed_any_more(session: Session, now: datetime) -> None:

@@ -13,19 +13,13 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock, db
 from campaigns.models import Account, Call, Campaign, Pace, Prospect, Suppression
-from campaigns.pipeline import calling, dispatching
+from campaigns.pipeline import dispatching, doubting
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
-from campaigns.rules.pacing import DOUBTS
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from tests import factories
-
-REAL = datetime(2026, 11, 21, 9, tzinfo=UTC)
-
-
-def claim(session: Session, account_id: UUID, now: datetime, *, real: datetime = REAL) -> list[UUID]:
-    return dispatching.claim_due(session, account_id, now=now, real=real, timing=Timing())
+from tests.pipeline.placing import REAL, claim
 
 
 def test_due_people_are_claimed_up_to_the_free_lines(session: Session, now: datetime) -> None:
@@ -189,18 +183,9 @@ def test_nothing_is_claimed_while_the_account_or_the_campaign_stands_still(
     if stop == "stopped":
         account.stop_reason = "key refused"
     if stop == "backing off":
-        dispatching.back_off(session, account.id, until=REAL + timedelta(seconds=5))
+        doubting.back_off(session, account.id, until=REAL + timedelta(seconds=5))
     session.flush()
     assert claim(session, account.id, now) == []
-
-
-def test_a_back_off_ends_by_itself_and_is_never_shortened(session: Session, now: datetime) -> None:
-    account = factories.account(session, now)
-    factories.prospect(session, factories.campaign(session, now), now)
-    dispatching.back_off(session, account.id, until=REAL + timedelta(seconds=9))
-    dispatching.back_off(session, account.id, until=REAL + timedelta(seconds=5))
-    assert claim(session, account.id, now, real=REAL + timedelta(seconds=6)) == []
-    assert len(claim(session, account.id, now, real=REAL + timedelta(seconds=9))) == 1
 
 
 def test_a_learned_ceiling_below_the_limit_holds(session: Session, now: datetime) -> None:
@@ -272,32 +257,3 @@ def test_accounts_without_work_are_left_alone(session: Session, now: datetime) -
     factories.campaign(session, now)
     assert dispatching.accounts_with_work(session) == [busy.id]
     assert session.get(Account, idle.id) is not None
-
-
-def test_once_the_provider_answers_again_calls_that_nobody_waited_for_are_offered_at_once(
-    session: Session, now: datetime
-) -> None:
-    account = factories.account(session, now, calls_per_second=10)
-    campaign = factories.campaign(session, now)
-    for _ in range(10):
-        factories.prospect(session, campaign, now)
-    claimed = claim(session, account.id, now)
-    for _ in range(DOUBTS):
-        dispatching.doubt(session, account.id, real=REAL)
-    session.flush()
-    assert calling.await_slots(session, claimed, real=REAL) == {}  # every worker lets go of them
-    dispatching.trust(session, account.id, real=REAL)
-    session.flush()
-    session.expire_all()
-    assert claim(session, account.id, now) == claimed
-
-
-def test_an_answer_does_not_end_the_wait_that_the_provider_asked_for(session: Session, now: datetime) -> None:
-    account = factories.account(session, now)
-    until = REAL + timedelta(minutes=1)
-    dispatching.back_off(session, account.id, until=until)
-    for _ in range(DOUBTS):
-        dispatching.doubt(session, account.id, real=REAL)
-    session.flush()
-    dispatching.trust(session, account.id, real=REAL)
-    assert session.execute(select(Pace.doubts, Pace.backoff_until)).one() == (0, until)

@@ -20,7 +20,7 @@ from campaigns.pipeline import (
     breaking,
     calling,
     ceiling,
-    dispatching,
+    doubting,
     halting,
     ingesting,
     reconciling,
@@ -150,7 +150,7 @@ class Workers:
                     news += [said.limits] * ceiling.is_news(session, prepared.account_id, said.limits, **lines)
             calling.record(session, {each.call_id: said for each, said in answers}, **moment, timing=TIMING)
             if any(not isinstance(said, CallUnclear | NotSent) for _, said in answers):
-                dispatching.trust(session, self.account_id, real=self.real)
+                doubting.trust(session, self.account_id, real=self.real)
         for prepared, said in answers:
             if isinstance(said, Message):
                 self.spoken.add(prepared.call_id)
@@ -171,9 +171,9 @@ class Workers:
                 case Throttled() | NotSent():
                     if isinstance(failure, Throttled) and failure.no_line:
                         ceiling.refused(session, self.account_id, "no line", now=self.now, real=self.real)
-                    dispatching.back_off(session, self.account_id, until=self.real + timedelta(seconds=5))
+                    doubting.back_off(session, self.account_id, until=self.real + timedelta(seconds=5))
                 case CallUnclear():
-                    dispatching.doubt(session, self.account_id, real=self.real)
+                    doubting.doubt(session, self.account_id, real=self.real)
 
     def store(self, bodies: Sequence[dict[str, Any]]) -> None:
         messages = [(self.account_id, read_message(json.dumps(body).encode())) for body in bodies]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock, db
 from campaigns.models import Account, Call, Campaign, Pace, Prospect
-from campaigns.pipeline import dispatching, reporting
+from campaigns.pipeline import dispatching, doubting, reporting
 from campaigns.rules.call_state import CallState
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
@@ -108,7 +108,7 @@ def test_a_provider_that_is_away_is_left_alone_until_it_answers(
         assert "of none of the last 3 requests" in " ".join(each.what for each in reporting.troubles(session))
         moment = clock.read(session)
         assert dispatching.claim_due(session, account.id, now=now, real=moment.real, timing=Timing()) == []
-        dispatching.trust(session, account.id, real=moment.real)
+        doubting.trust(session, account.id, real=moment.real)
         assert reporting.troubles(session) == []
 
 
