@@ -59,7 +59,10 @@ REMOVALS = (
         Case(
             "two dispatchers and slow claims",
             extra=TWO_DISPATCHERS,
-            lines={"main": 10, "second": 10},  # both go through the same people at the same pace
+            lines={
+                "main": 3,
+                "second": 3,
+            },  # both go through the same people, a few at a time: they meet again and again
             shared=0.5,
             points=_SLOW_CLAIMS,
             schema=["DROP INDEX uq_calls_person_held", "DROP INDEX uq_calls_prospect_held"],
