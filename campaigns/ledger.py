@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, Session
 
 from campaigns.errors import UnknownName
 from campaigns.facts import CampaignFacts, about_campaigns, gather
-from campaigns.models import TALLY_SLOTS, Call, Event, Prospect, Tally
+from campaigns.models import TALLY_SLOTS, Call, Event, Pace, Prospect, Tally
 from campaigns.rules.call_state import HEARD, LIVE, CallState, Effect, Evidence, Verdict, judge
 from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
@@ -39,6 +39,11 @@ class Locked:
     call: Call
     campaign: CampaignFacts
     timing: Timing
+
+
+def lock_pace(session: Session, account_id: UUID) -> Pace:
+    """The account's pace as it is now, under lock: after calls and prospects, as whoever holds it waits for neither."""
+    return session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
 
 
 def find_call(session: Session, wanted: str) -> UUID:

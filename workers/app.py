@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from celery import Celery, Task
 from celery.signals import setup_logging, worker_process_init
@@ -15,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import db
 from campaigns.errors import SetupError
+from campaigns.pipeline import breaking
 from campaigns.rules.definition import AccountDefinition
 from campaigns.settings import secret, settings
 from campaigns.vapi.client import Client
@@ -116,6 +119,14 @@ def hint(task: Task, *ids: str | int) -> bool:
         log.warning("redis took no hint, a tick will find it: %s", type(problem).__name__)
         return False
     return True
+
+
+def pause_if_at_fault(session: Session, campaign_id: UUID, *, now: datetime) -> bool:
+    """Let the campaign pause itself if its calls fail by nobody's fault, and log it; True where it did."""
+    paused = breaking.pause_if_at_fault(session, campaign_id, now=now)
+    if paused:
+        log.error("campaign %s paused itself: `outbound status` says why", campaign_id)
+    return paused
 
 
 @contextmanager

@@ -17,14 +17,14 @@ from sqlalchemy.orm import Session
 from campaigns import clock
 from campaigns.clock import Moment
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
-from campaigns.pipeline import breaking, calling, ceiling, doubting, halting
+from campaigns.pipeline import calling, ceiling, doubting, halting
 from campaigns.pipeline.calling import Prepared
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.pacing import EARLY, TOGETHER
 from campaigns.settings import settings
 from campaigns.vapi.client import Client
 from campaigns.vapi.events import Limits, Message, read_call
-from workers.app import app, client, hint, one_line, transaction
+from workers.app import app, client, hint, one_line, pause_if_at_fault, transaction
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def _queue_up(prepared: Sequence[Prepared], began: timedelta, real: datetime, re
     turns: list[datetime | None] = [max(each.slot_at, real) for each in prepared]
     try:
         with transaction() as session:
-            pace = calling.lock_pace(session, prepared[0].account_id)
+            pace = calling.lock_turns(session, prepared[0].account_id)
             moment, then = clock.read(session), time.monotonic()
             taken = calling.take_turns(pace, prepared, real=moment.real)
         turns, real, read_at = taken, moment.real, then
@@ -182,8 +182,7 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
             case AccountRefused():
                 halting.stop_account(session, prepared.account_id, str(failure), now=moment.now)
             case CallRefused():
-                if breaking.pause_if_at_fault(session, prepared.campaign_id, now=moment.now):
-                    log.error("campaign %s paused itself: `outbound status` says why", prepared.campaign_id)
+                pause_if_at_fault(session, prepared.campaign_id, now=moment.now)
             case Throttled() | NotSent():
                 if isinstance(failure, Throttled) and failure.no_line:
                     ceiling.refused(session, prepared.account_id, str(failure), now=moment.now, real=moment.real)

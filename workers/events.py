@@ -8,12 +8,12 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock
 from campaigns.clock import Moment
-from campaigns.pipeline import breaking, ceiling, ingesting, settling
+from campaigns.pipeline import ceiling, ingesting, settling
 from campaigns.pipeline.ingesting import Applied
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.outcome import TECHNICAL
 from campaigns.settings import settings
-from workers.app import app, hint, log, one_line, transaction
+from workers.app import app, hint, log, one_line, pause_if_at_fault, transaction
 from workers.dispatch import refill
 
 LARGEST_BATCH = 50  # events to a transaction: its locks are held for a tenth of a second
@@ -86,8 +86,7 @@ def draw_conclusions(applied: Sequence[Applied]) -> None:
     failing = {each.campaign_id for each in applied if each.ending is not None and each.ending.outcome in TECHNICAL}
     for campaign_id in sorted(failing):
         with one_line(f"watching campaign {campaign_id}"), transaction() as session:
-            if breaking.pause_if_at_fault(session, campaign_id, now=clock.read(session).now):
-                log.error("campaign %s paused itself: `outbound status` says why", campaign_id)
+            pause_if_at_fault(session, campaign_id, now=clock.read(session).now)
     for account_id in sorted({each.account_id for each in applied if each.freed}):
         hint(refill, str(account_id))
 

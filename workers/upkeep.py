@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +29,7 @@ from campaigns.pipeline.settling import Ended
 from campaigns.settings import settings
 from campaigns.vapi.client import Client, HangUpResult
 from campaigns.vapi.events import read_call
-from workers.app import app, client, log, one_line, transaction
+from workers.app import app, client, log, one_line, pause_if_at_fault, transaction
 from workers.events import draw_conclusions
 
 ASK_LIMIT = 50  # questions to a tick: at 0.3 s each, about what fits into the seconds below
@@ -46,19 +46,13 @@ def advance() -> None:
         watched = breaking.watched(session)
     for campaign_id in watched:
         with one_line(f"watching campaign {campaign_id}"), transaction() as session:
-            _watch(session, campaign_id, clock.read(session).now)
+            pause_if_at_fault(session, campaign_id, now=clock.read(session).now)
     with transaction() as session:
         now = clock.read(session).now
         # Asked once more: its last calls may have failed since.
-        for name, state in scheduling.advance(session, now=now, at_fault=lambda each: _watch(session, each, now)):
+        at_fault = partial(pause_if_at_fault, session, now=now)
+        for name, state in scheduling.advance(session, now=now, at_fault=at_fault):
             log.info("campaign %s is %s", name, state)
-
-
-def _watch(session: Session, campaign_id: UUID, now: datetime) -> bool:
-    paused = breaking.pause_if_at_fault(session, campaign_id, now=now)
-    if paused:
-        log.error("campaign %s paused itself: `outbound status` says why", campaign_id)
-    return paused
 
 
 @app.task(name="upkeep.withdraw")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, and_, func, select, true
 from sqlalchemy.orm import Session
 
 from campaigns.facts import CampaignFacts, about_campaigns
@@ -29,10 +29,38 @@ LOOK_BACK = 200  # calls: more than are under way at once with any sensible numb
 _REFUSED = f"{PAUSED_ITSELF}every request is refused"
 _FAILING = f"{PAUSED_ITSELF}too many calls failed: "
 _STARTED = ("start", "resume", "running")
+_GOING_ON = frozenset({CampaignState.RUNNING, CampaignState.PAUSED})  # nobody of another campaign is called again
 _FORGIVEN = "the calls failed by nobody's fault"
 
-_Refusal = tuple[UUID, int, str | None]
-"""Call, prospect and reason."""
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Time in which the campaign could call without a break; each call belongs to that in which its intent was."""
+
+    began: datetime | None
+    ended: datetime | None = None
+    """When the next one began: whoever was under way at a pause belongs to the stretch before it."""
+
+    @property
+    def calls(self) -> ColumnElement[bool]:
+        after = true() if self.began is None else Call.intent_at >= self.began
+        before = true() if self.ended is None else and_(Call.intent_at < self.ended, Call.claimed_at < self.ended)
+        return and_(Call.intent_at.is_not(None), after, before)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    call_id: UUID
+    prospect_id: int
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    call_id: UUID
+    prospect_id: int
+    outcome: OutcomeClass
+    reason: str | None
 
 
 def watched(session: Session) -> list[UUID]:
@@ -57,49 +85,36 @@ def _pause_if_all_refused(session: Session, facts: CampaignFacts, *, now: dateti
 
     Requests are under way side by side, so more than five may be refused before this sees five.
     """
-    enough = REFUSALS_IN_A_ROW if facts.state is CampaignState.RUNNING else 1
-    if len(_refused_in_a_row(session, facts)) < enough and not _refused_since_pause(session, facts):
+    present, at_fault = _stretches(session, facts, _REFUSED)
+    tripped = facts.state is CampaignState.RUNNING and len(_refused(session, facts, present)) >= REFUSALS_IN_A_ROW
+    if not tripped and not _refused(session, facts, at_fault):
         return False
     campaign = _locked(session, facts.id)
-    if campaign.state is CampaignState.RUNNING:
-        _give_back(session, _refused_since_pause(session, facts), now=now)
-    refused = _refused_in_a_row(session, facts)
-    tripped = len(refused) >= REFUSALS_IN_A_ROW
-    if not _paused_for(campaign, _REFUSED) and (campaign.state is not CampaignState.RUNNING or not tripped):
+    if campaign.state not in _GOING_ON:
+        return False
+    _give_back(session, _refused(session, facts, at_fault), now=now)
+    refused = _refused(session, facts, present)
+    if campaign.state is CampaignState.PAUSED or len(refused) < REFUSALS_IN_A_ROW:
         return False
     _give_back(session, refused, now=now)
-    if campaign.state is CampaignState.PAUSED:
-        return False
-    _pause(session, campaign, f"{_REFUSED}, the last with: {refused[0][2]}", now=now)
+    _pause(session, campaign, f"{_REFUSED}, the last with: {refused[0].reason}", now=now)
     return True
-
-
-def _give_back(session: Session, refused: Sequence[_Refusal], *, now: datetime) -> None:
-    for call_id, prospect_id, _ in sorted(refused, key=lambda each: each[1]):  # one order: two of us cannot deadlock
-        prospect = session.get_one(Prospect, prospect_id, with_for_update={"key_share": True}, populate_existing=True)
-        call = session.get_one(Call, call_id, populate_existing=True)
-        if call.counted and prospect.state is ProspectState.REFUSED:
-            uncount(session, prospect, call)
-            call.forgiven = True
-            prospect.attempts -= 1
-            why = "the campaign was at fault, not the person"
-            set_state(prospect, ProspectState.WAITING, now=now, due_at=now, why=why)
 
 
 def _pause_if_failing(session: Session, facts: CampaignFacts, *, now: datetime) -> bool:
     """Calls are accepted, and end by an error that is nobody's fault."""
-    if not _is_ripe(session, facts, now=now) and not _failed_since_pause(session, facts, now=now):
+    present, at_fault = _stretches(session, facts, _FAILING)
+    tripped = facts.state is CampaignState.RUNNING and _trips(facts, _latest(session, facts, present, now=now))
+    if not tripped and not _failed(session, facts, at_fault, now=now):
         return False
     campaign = _locked(session, facts.id)
-    if campaign.state is CampaignState.RUNNING:
-        _forgive(session, facts, _failed_since_pause(session, facts, now=now), now=now)
-    latest = _latest(session, facts, now=now)
-    tripped = trips([each.outcome for each in latest], facts.definition.breaker)
-    if not _paused_for(campaign, _FAILING) and (campaign.state is not CampaignState.RUNNING or not tripped):
+    if campaign.state not in _GOING_ON:
         return False
-    _forgive(session, facts, _unforgiven(session, facts, now=now), now=now)
-    if campaign.state is CampaignState.PAUSED:
+    _forgive(session, facts, _failed(session, facts, at_fault, now=now), now=now)
+    latest = _latest(session, facts, present, now=now)
+    if campaign.state is CampaignState.PAUSED or not _trips(facts, latest):
         return False
+    _forgive(session, facts, _failed(session, facts, present, now=now), now=now)
     failed = [each for each in latest if each.outcome in TECHNICAL]
     last = failed[0].reason or failed[0].outcome
     why = f"{_FAILING}{len(failed)} of the latest {len(latest)}, the last with {last}"
@@ -109,11 +124,6 @@ def _pause_if_failing(session: Session, facts: CampaignFacts, *, now: datetime) 
 
 def _locked(session: Session, campaign_id: UUID) -> Campaign:
     return session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
-
-
-def _paused_for(campaign: Campaign, reason: str) -> bool:
-    """Whether it paused itself for this: those who were under way then are given back too."""
-    return campaign.state is CampaignState.PAUSED and (campaign.state_why or "").startswith(reason)
 
 
 def _pause(session: Session, campaign: Campaign, why: str, *, now: datetime) -> None:
@@ -132,48 +142,35 @@ def _pause(session: Session, campaign: Campaign, why: str, *, now: datetime) -> 
     )
 
 
-def _let_call_at(session: Session, campaign_name: str) -> datetime | None:
-    """When somebody last let the campaign call: what happened before was looked at."""
-    query = select(func.max(Change.at)).where(Change.subject == f"campaign:{campaign_name}", Change.what.in_(_STARTED))
-    return session.scalar(query)
+def _stretches(session: Session, campaign: CampaignFacts, reason: str) -> tuple[_Stretch, _Stretch | None]:
+    """The present one, and the last at whose end the campaign paused itself for this reason."""
+    mine = Change.subject == f"campaign:{campaign.definition.name}"
+    started = select(Change.at).where(mine, Change.what.in_(_STARTED)).limit(1)
+    present = _Stretch(session.scalar(started.order_by(Change.id.desc())))
+    paused = select(func.max(Change.id)).where(mine, Change.what == "paused")
+    pause_id = session.scalar(paused.where(Change.why.startswith(reason, autoescape=True)))
+    if pause_id is None:
+        return present, None
+    began = session.scalar(started.where(Change.id < pause_id).order_by(Change.id.desc()))
+    ended = session.scalar(started.where(Change.id > pause_id).order_by(Change.id))
+    return present, _Stretch(began, ended)
 
 
-def _paused_itself_at(session: Session, campaign_name: str, reason: str) -> datetime | None:
-    """When the campaign last paused itself for this: what was under way then costs nobody a try, after a resume too."""
-    query = select(func.max(Change.at)).where(Change.subject == f"campaign:{campaign_name}", Change.what == "paused")
-    return session.scalar(query.where(Change.why.startswith(reason, autoescape=True)))
+def _refused(session: Session, campaign: CampaignFacts, stretch: _Stretch | None) -> list[_Refusal]:
+    """The requests of the stretch that were refused after its last accepted one, the latest first.
 
-
-def _refused_since_pause(session: Session, campaign: CampaignFacts) -> list[_Refusal]:
-    """The requests that were under way when the campaign last paused itself, and were refused after that."""
-    paused_at = _paused_itself_at(session, campaign.definition.name, _REFUSED)
-    if paused_at is None:
-        return []
-    query = (
-        select(Call.id, Call.prospect_id, Call.state_why)
-        .join(Prospect, Prospect.id == Call.prospect_id)
-        .where(Call.campaign_id == campaign.id, Call.intent_at <= paused_at, Call.changed_at >= paused_at)
-        .where(Call.state == CallState.NOT_PLACED, Call.counted, Prospect.state == ProspectState.REFUSED)
-        .order_by(Call.claimed_at.desc())
-        .limit(LOOK_BACK)
-    )
-    return _not_for_good(session, [(call_id, prospect_id, why) for call_id, prospect_id, why in session.execute(query)])
-
-
-def _refused_in_a_row(session: Session, campaign: CampaignFacts) -> list[_Refusal]:
-    """Call, prospect and reason of each request that was refused since the last accepted one, the latest first.
-
-    Only of those that were made since somebody last let the campaign call; and not of those who were given back before
-    as often as anybody is: where they alone are left, the campaign would pause for ever.
+    Without those of people who were given back as often as anybody is: were they alone left, the campaign would pause
+    for ever.
     """
-    since = _let_call_at(session, campaign.definition.name)
-    recent = Call.intent_at.is_not(None) if since is None else Call.intent_at >= since
+    if stretch is None:
+        return []
     latest = session.execute(
         select(
             *(Call.id, Call.prospect_id, Call.state, Call.state_why, Call.provider_id),
-            *(Call.counted, Call.intent_at, Call.claimed_at, Call.slot_at),
+            *(Call.counted, Call.intent_at, Call.claimed_at, Call.slot_at, Prospect.state.label("stands")),
         )
-        .where(Call.campaign_id == campaign.id, recent)
+        .join(Prospect, Prospect.id == Call.prospect_id)
+        .where(Call.campaign_id == campaign.id, stretch.calls)
         .order_by(Call.claimed_at.desc(), Call.slot_at.desc())
         .limit(LOOK_BACK)
     ).all()
@@ -181,87 +178,74 @@ def _refused_in_a_row(session: Session, campaign: CampaignFacts) -> list[_Refusa
     for row in sorted(latest, key=lambda row: (row.intent_at, row.claimed_at, row.slot_at), reverse=True):
         if row.provider_id is not None:
             break
-        if row.state is CallState.NOT_PLACED and row.counted:  # others are still under way, or were not the request's
-            refused.append((row.id, row.prospect_id, row.state_why))
-    return _not_for_good(session, refused)
-
-
-def _not_for_good(session: Session, refused: Sequence[_Refusal]) -> list[_Refusal]:
+        if row.state is CallState.NOT_PLACED and row.counted and row.stands is ProspectState.REFUSED:
+            refused.append(_Refusal(row.id, row.prospect_id, row.state_why))
     if not refused:
         return []
     for_good = set(
         session.scalars(
             select(Call.prospect_id)
-            .where(Call.prospect_id.in_([prospect_id for _, prospect_id, _ in refused]))
+            .where(Call.prospect_id.in_([each.prospect_id for each in refused]))
             .where(Call.forgiven, Call.state == CallState.NOT_PLACED)
             .group_by(Call.prospect_id)
             .having(func.count() >= GIVEN_BACK)
         )
     )
-    return [each for each in refused if each[1] not in for_good]
+    return [each for each in refused if each.prospect_id not in for_good]
 
 
-def _failed_since_pause(session: Session, campaign: CampaignFacts, *, now: datetime) -> list[_Settled]:
-    """The calls that were under way when the campaign last paused itself, and failed lately by nobody's fault."""
-    paused_at = _paused_itself_at(session, campaign.definition.name, _FAILING)
-    if paused_at is None:
-        return []
-    earliest = max(paused_at, now - campaign.definition.breaker.within)
-    query = _settled_since(campaign, earliest).where(Call.intent_at <= paused_at)
-    return [
-        _Settled(*row) for row in session.execute(query.where(Outcome.outcome.in_(sorted(TECHNICAL)), ~Call.forgiven))
-    ]
+def _give_back(session: Session, refused: Sequence[_Refusal], *, now: datetime) -> None:
+    for each in sorted(refused, key=lambda each: each.prospect_id):  # one order: two of us cannot deadlock
+        prospect = session.get_one(
+            Prospect, each.prospect_id, with_for_update={"key_share": True}, populate_existing=True
+        )
+        call = session.get_one(Call, each.call_id, populate_existing=True)
+        if call.counted and prospect.state is ProspectState.REFUSED:
+            uncount(session, prospect, call)
+            call.forgiven = True
+            prospect.attempts -= 1
+            why = "the campaign was at fault, not the person"
+            set_state(prospect, ProspectState.WAITING, now=now, due_at=now, why=why)
 
 
-@dataclass(frozen=True, slots=True)
-class _Settled:
-    call_id: UUID
-    prospect_id: int
-    outcome: OutcomeClass
-    reason: str | None
-    forgiven: bool
-
-
-def _is_ripe(session: Session, campaign: CampaignFacts, *, now: datetime) -> bool:
-    """Whether a running campaign is to be paused, or one that is paused may have calls to forgive."""
-    if campaign.state is CampaignState.RUNNING:
-        return trips([each.outcome for each in _latest(session, campaign, now=now)], campaign.definition.breaker)
-    return campaign.state is CampaignState.PAUSED and bool(_unforgiven(session, campaign, now=now))
-
-
-def _latest(session: Session, campaign: CampaignFacts, *, now: datetime) -> list[_Settled]:
-    """The campaign's calls that settled last, the latest first: no more and no older ones than its breaker looks at."""
-    query = _settled(session, campaign, now=now).limit(campaign.definition.breaker.calls)
-    return [_Settled(*row) for row in session.execute(query)]
-
-
-def _unforgiven(session: Session, campaign: CampaignFacts, *, now: datetime) -> list[_Settled]:
-    """The failures by nobody's fault in the time that the breaker looks at: many may settle at once."""
-    query = _settled(session, campaign, now=now).where(Outcome.outcome.in_(sorted(TECHNICAL)), ~Call.forgiven)
-    return [_Settled(*row) for row in session.execute(query)]
-
-
-def _settled(
-    session: Session, campaign: CampaignFacts, *, now: datetime
-) -> Select[UUID, int, OutcomeClass, str | None, bool]:
-    """Calls that settled lately and were made since somebody let the campaign call.
+def _latest(session: Session, campaign: CampaignFacts, stretch: _Stretch, *, now: datetime) -> list[_Settled]:
+    """The calls of the stretch that settled last, the latest first: as many and as old as the breaker looks at.
 
     Without those for which only no line was free: that lowers the ceiling, and the campaign goes on more slowly.
     """
-    breaker = campaign.definition.breaker
-    since = _let_call_at(session, campaign.definition.name)
-    earliest = now - breaker.within if since is None else max(since, now - breaker.within)
-    query = _settled_since(campaign, earliest)
-    return query if since is None else query.where(Call.intent_at >= since)
+    return _settled(session, campaign, stretch, ~Call.blocked, now=now, limit=campaign.definition.breaker.calls)
 
 
-def _settled_since(campaign: CampaignFacts, earliest: datetime) -> Select[UUID, int, OutcomeClass, str | None, bool]:
-    return (
-        select(Call.id, Call.prospect_id, Outcome.outcome, Outcome.ended_reason, Call.forgiven)
+def _failed(session: Session, campaign: CampaignFacts, stretch: _Stretch | None, *, now: datetime) -> list[_Settled]:
+    """The failures of the stretch by nobody's fault that cost a try: in the time that the breaker looks at."""
+    if stretch is None:
+        return []
+    cost = and_(~Call.blocked, Outcome.outcome.in_(sorted(TECHNICAL)), ~Call.forgiven)
+    return _settled(session, campaign, stretch, cost, now=now)
+
+
+def _settled(
+    session: Session,
+    campaign: CampaignFacts,
+    stretch: _Stretch,
+    which: ColumnElement[bool],
+    *,
+    now: datetime,
+    limit: int | None = None,
+) -> list[_Settled]:
+    query = (
+        select(Call.id, Call.prospect_id, Outcome.outcome, Outcome.ended_reason)
         .join(Outcome, Outcome.call_id == Call.id)
-        .where(Call.campaign_id == campaign.id, Call.settled_at >= earliest, ~Call.blocked)
+        .where(Call.campaign_id == campaign.id, Call.settled_at >= now - campaign.definition.breaker.within)
+        .where(stretch.calls, which)
         .order_by(Call.settled_at.desc())
+        .limit(limit)
     )
+    return [_Settled(*row) for row in session.execute(query)]
+
+
+def _trips(campaign: CampaignFacts, latest: Sequence[_Settled]) -> bool:
+    return trips([each.outcome for each in latest], campaign.definition.breaker)
 
 
 def _forgive(session: Session, campaign: CampaignFacts, failed: Sequence[_Settled], *, now: datetime) -> None:

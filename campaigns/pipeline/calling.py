@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import ColumnElement, Row, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent
 from campaigns.facts import gather
-from campaigns.ledger import Locked, block, find_call, know, lock_all, move, set_state, uncount
+from campaigns.ledger import Locked, block, find_call, know, lock_all, lock_pace, move, set_state, uncount
 from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
@@ -178,19 +178,18 @@ class _Slots:
 
     def _lock(self, pace: Pace) -> None:
         if pace.account_id not in self._locked:
-            # After calls and prospects: whoever holds a pace row waits for neither.
-            self._session.refresh(pace, with_for_update={"key_share": True})
+            lock_pace(self._session, pace.account_id)
             self._locked.add(pace.account_id)
 
 
-def lock_pace(session: Session, account_id: UUID) -> Pace:
+def lock_turns(session: Session, account_id: UUID) -> Pace:
     """The account's pace, to `take_turns` with the clock as it is after this.
 
     Does not wait for the disk, which may take longer than the gap between two calls: if the database dies just then,
     one call more than the rate allows leaves in that second.
     """
     session.execute(text("SET LOCAL synchronous_commit = off"))
-    return session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
+    return lock_pace(session, account_id)
 
 
 def take_turns(pace: Pace, calls: Sequence[Prepared], *, real: datetime) -> list[datetime | None]:
@@ -287,23 +286,23 @@ def find_live(session: Session, wanted: str) -> LiveCall:
 
     Raises `UnknownName` where there is none or more than one call, `NotAllowed` where it is not live.
     """
-    call_id = find_call(session, wanted)
-    provider_id, state, account = session.execute(
-        select(Call.provider_id, Call.state, Account.definition)
-        .join(Account, Account.id == Call.account_id)
-        .where(Call.id == call_id)
-    ).one()
-    if state not in LIVE or provider_id is None:
-        raise NotAllowed(f"call {call_id} is {state}, not live: there is nothing to hang up")
-    return LiveCall(call_id, provider_id, state, AccountDefinition.model_validate(account))
+    call = session.get_one(Call, find_call(session, wanted), populate_existing=True)
+    live = _live(session, Call.id == call.id)
+    if not live:
+        raise NotAllowed(f"call {call.id} is {call.state}, not live: there is nothing to hang up")
+    return live[0]
 
 
 def live_calls(session: Session, campaign_id: UUID) -> list[LiveCall]:
     """The live calls of a campaign of which the provider's id is known, oldest first."""
+    return _live(session, Call.campaign_id == campaign_id)
+
+
+def _live(session: Session, which: ColumnElement[bool]) -> list[LiveCall]:
     query = (
         select(Call.id, Call.provider_id, Call.state, Account.definition)
         .join(Account, Account.id == Call.account_id)
-        .where(Call.campaign_id == campaign_id, Call.state.in_(sorted(LIVE)), Call.provider_id.is_not(None))
+        .where(which, Call.state.in_(sorted(LIVE)), Call.provider_id.is_not(None))
     )
     return [
         LiveCall(call_id, str(provider_id), state, AccountDefinition.model_validate(account))

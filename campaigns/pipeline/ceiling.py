@@ -9,6 +9,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from campaigns.facts import holds_line
+from campaigns.ledger import lock_pace
 from campaigns.models import Call, Pace
 from campaigns.rules.call_state import CallState
 from campaigns.rules.pacing import BELIEVED, RISE, Ceiling, lowered
@@ -28,7 +29,7 @@ def is_news(session: Session, account_id: UUID, limits: Limits, *, concurrency: 
 def told(session: Session, account_id: UUID, limits: Limits, *, real: datetime) -> None:
     """Keep how many lines the account has in all, more or fewer than before. Only a fresh answer knows."""
     if limits.limit is not None:
-        pace = _locked(session, account_id)
+        pace = lock_pace(session, account_id)
         pace.granted, pace.granted_at = limits.limit, real
 
 
@@ -39,7 +40,7 @@ def refused(
 
     To be called once for each such call, after what became of it is committed.
     """
-    pace = _locked(session, account_id)
+    pace = lock_pace(session, account_id)
     # Locked first: of several that are refused at once, each counts the lines without those refused before.
     in_use = session.scalar(
         select(func.count()).where(
@@ -52,7 +53,3 @@ def refused(
     before = None if pace.ceiling is None else Ceiling(pace.ceiling, pace.rises_at or real + RISE)
     after = lowered(before, in_use=in_use or 0, remaining=remaining or 0, real=real)
     pace.ceiling, pace.rises_at, pace.ceiling_why = after.lines, after.rises_at, why
-
-
-def _locked(session: Session, account_id: UUID) -> Pace:
-    return session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)

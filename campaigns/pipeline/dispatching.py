@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from campaigns.facts import CampaignFacts, about_campaigns, gather, holds_line
-from campaigns.ledger import set_state
+from campaigns.ledger import lock_pace, set_state
 from campaigns.models import Account, Call, Campaign, Pace, PhoneNumber, Prospect
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
@@ -73,7 +73,7 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
     The account's pace row is locked first: two dispatchers count the lines one after the other. Calls that were
     claimed but not sent within their lease are offered again with a new slot; nothing was sent for them.
     """
-    pace = session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
+    pace = lock_pace(session, account_id)
     account = session.get_one(Account, account_id, populate_existing=True)
     definition = AccountDefinition.model_validate(account.definition)
     timing = timing.permitted(loopback=definition.loopback)

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from campaigns.ledger import lock_pace
 from campaigns.models import Call, Pace
 from campaigns.rules.call_state import CallState
 from campaigns.rules.pacing import DOUBTS, TRIED_EVERY, pause_after
@@ -27,7 +28,7 @@ def doubt(session: Session, account_id: UUID, *, real: datetime) -> None:
 
     Those under way when it came to this say nothing new; each later one is counted when it is tried.
     """
-    pace = session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
+    pace = lock_pace(session, account_id)
     if pace.doubts < DOUBTS:
         pace.doubts += 1
         if pace.doubts == DOUBTS:

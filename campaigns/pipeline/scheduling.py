@@ -226,9 +226,7 @@ def reschedule(session: Session, campaign_id: UUID, *, after_id: int, limit: int
     return prospects[-1].id if len(prospects) == limit else None
 
 
-def advance(
-    session: Session, *, now: datetime, at_fault: Callable[[UUID], bool] | None = None
-) -> list[tuple[str, CampaignState]]:
+def advance(session: Session, *, now: datetime, at_fault: Callable[[UUID], bool]) -> list[tuple[str, CampaignState]]:
     """Start what is scheduled for now, end what is over, complete what has nobody left. Safe to run twice.
 
     Once nobody is left, `at_fault` is asked whether the campaign pauses itself instead: no end that comes later can
@@ -257,7 +255,7 @@ def advance(
         if campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
             left -= _close(session, campaign, left, now=now)
         over_now = campaign.state == CampaignState.RUNNING and not _has_any(session, campaign, OPEN)
-        if over_now and (at_fault is None or not at_fault(campaign.id)):
+        if over_now and not at_fault(campaign.id):
             _become(session, campaign, CampaignState.COMPLETED, "nobody is left to call", now=now)
             left -= _close(session, campaign, left, now=now)
             moved.append((campaign.name, campaign.state))

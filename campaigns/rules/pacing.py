@@ -19,9 +19,9 @@ EARLY = timedelta(milliseconds=50)  # before its slot a call is prepared, so tha
 MOST_TOGETHER = 10  # calls; more side by side gain nothing on one core
 
 DOUBTS = 3  # requests in a row of which the provider did not say what became: one or two are bad luck
-MOST_DOUBTS = 1000  # counted; the pause is at its longest long before
 SHORT_PAUSES = (timedelta(seconds=5), timedelta(seconds=10))  # real time until one more is tried: it may be a hiccup
 LONG_PAUSE = timedelta(minutes=5)  # after that, unless the provider answers a question before: they use up no line
+MOST_DOUBTS = DOUBTS + len(SHORT_PAUSES)  # that are counted: more change nothing
 TRIED_EVERY = timedelta(minutes=1)  # at the most, where it answers questions and no request
 
 
@@ -93,7 +93,7 @@ def pause_after(doubts: int) -> timedelta:
     """
     if doubts < DOUBTS:
         return timedelta(0)
-    return (*SHORT_PAUSES, LONG_PAUSE)[min(doubts - DOUBTS, len(SHORT_PAUSES))]
+    return (*SHORT_PAUSES, LONG_PAUSE)[min(doubts, MOST_DOUBTS) - DOUBTS]
 
 
 def turn_of(slot: datetime, *, after: datetime | None, now: datetime, rate: float) -> datetime:

@@ -19,6 +19,7 @@ from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.vapi.events import read_message
 from tests import factories
+from tests.pipeline.advancing import advance
 from tests.pipeline.lists import assert_tallies_equal_rows
 from tests.pipeline.placing import REAL, TIMING
 from tests.pipeline.plans import pages, plans_of
@@ -201,9 +202,7 @@ def test_a_campaign_whose_last_calls_fail_pauses_though_nobody_is_left(session: 
     failed = fails(session, campaign, now)
     session.flush()
     ledger.write_tallies(session)
-    moved = scheduling.advance(
-        session, now=now, at_fault=lambda each: breaking.pause_if_at_fault(session, each, now=now)
-    )
+    moved = advance(session, now=now)
     assert (moved, campaign.state) == ([], CampaignState.PAUSED)
     assert {person(session, call).state for call in failed} == {ProspectState.WAITING}
     assert_tallies_equal_rows(session, campaign)

@@ -319,7 +319,7 @@ def test_calls_that_come_late_leave_one_after_the_other(session: Session, now: d
     late = REAL + timedelta(seconds=0.4)  # by a slow disk, since the intent
 
     def turns(*prepared: calling.Prepared) -> list[timedelta | None]:
-        pace = calling.lock_pace(session, campaign.account_id)
+        pace = calling.lock_turns(session, campaign.account_id)
         return [turn and turn - late for turn in calling.take_turns(pace, prepared, real=late)]
 
     assert turns(first) == [timedelta(0)]
@@ -333,7 +333,7 @@ def test_a_lowered_rate_makes_nobody_wait_longer_than_a_request_may(session: Ses
     factories.account(session, now, calls_per_second=0.5)
     held = calling.hold_still(session, [call.id for call in calls], timing=TIMING)
     prepared = calling.prepare(session, held, now=now, real=REAL)
-    turns = calling.take_turns(calling.lock_pace(session, campaign.account_id), prepared, real=REAL)
+    turns = calling.take_turns(calling.lock_turns(session, campaign.account_id), prepared, real=REAL)
     assert turns == [REAL, REAL + timedelta(seconds=2), REAL + timedelta(seconds=4), *[None] * 5]
     assert session.scalars(select(Pace.left_at)).one() == turns[2]  # they take no turn
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import pytest
 from sqlalchemy.orm import Session
 
 from campaigns.errors import CallRefused
@@ -69,6 +70,28 @@ def test_refusals_of_what_was_under_way_lose_nobody_after_a_resume_either(sessio
     for call in calls:
         found = person(session, call)
         assert (found.state, found.attempts, found.calls) == (ProspectState.WAITING, 0, 0)
+
+
+@pytest.mark.parametrize("after", [Command.PAUSE, Command.CANCEL])
+def test_of_those_under_way_nobody_is_lost_to_a_later_pause_nor_called_after_a_cancel(
+    session: Session, now: datetime, after: Command
+) -> None:
+    campaign = factories.campaign(session, now)
+    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(6)]
+    for call in calls:
+        assert prepare(session, call.id, now) is not None
+    for call in calls[:5]:
+        fail(session, call, CallRefused("assistant not found", status=400), now)
+    session.flush()
+    assert breaking.pause_if_at_fault(session, campaign.id, now=now)
+    for turn, command in enumerate([Command.RESUME, after], start=1):
+        scheduling.command(session, campaign.name, command, who="test", now=now + timedelta(seconds=turn))
+    fail(session, calls[5], CallRefused("assistant not found", status=400), now + timedelta(seconds=5))
+    session.flush()
+    assert not breaking.pause_if_at_fault(session, campaign.id, now=now + timedelta(seconds=5))
+    late = person(session, calls[5])
+    expected = (ProspectState.WAITING, 0) if after is Command.PAUSE else (ProspectState.REFUSED, 1)
+    assert (late.state, late.attempts) == expected
 
 
 def test_what_was_refused_before_a_resume_does_not_pause_the_campaign_again(session: Session, now: datetime) -> None:

@@ -13,7 +13,7 @@ from campaigns import db
 from campaigns.errors import CallUnclear, NotAllowed
 from campaigns.ledger import lock, move, set_state
 from campaigns.models import Call, Campaign, Change, Event, Outcome, Suppression
-from campaigns.pipeline import calling, dispatching, reporting, reviewing, scheduling, settling
+from campaigns.pipeline import calling, dispatching, reporting, reviewing, settling
 from campaigns.pipeline.reviewing import Decision
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState, Evidence
@@ -21,6 +21,7 @@ from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
 from tests import factories
+from tests.pipeline.advancing import advance
 from tests.pipeline.telling import REAL, TIMING, ended, figures, person, report, status, tell
 from tests.pipeline.waiting import held_up
 
@@ -302,12 +303,12 @@ def test_a_campaign_completes_after_its_last_decision(session: Session, now: dat
     campaign = factories.campaign(session, now)
     call = in_review(session, now, campaign)
     other = factories.call(session, factories.prospect(session, campaign, now), now, state=CallState.RINGING)
-    assert scheduling.advance(session, now=now) == []
+    assert advance(session, now=now) == []
     decide(session, call, Decision.ANSWERED, now)
-    assert scheduling.advance(session, now=now) == []
+    assert advance(session, now=now) == []
     tell(session, other, report(other, "customer-ended-call", now), now)
     assert exact(session, call)
-    assert scheduling.advance(session, now=now) == [("spring", CampaignState.COMPLETED)]
+    assert advance(session, now=now) == [("spring", CampaignState.COMPLETED)]
 
 
 def test_what_waits_longest_is_shown_first_and_a_campaign_alone(session: Session, now: datetime) -> None:

@@ -19,6 +19,7 @@ from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.prospect_state import ProspectState
 from tests import factories
+from tests.pipeline.advancing import advance
 from tests.pipeline.waiting import held_up
 
 
@@ -115,8 +116,8 @@ def test_a_campaign_with_a_start_time_waits_for_it(session: Session, now: dateti
     campaign = factories.campaign(session, now, state=CampaignState.DRAFT, starts_at=now + timedelta(hours=1))
     factories.prospect(session, campaign, now)
     assert command(session, Command.START, now) is CampaignState.SCHEDULED
-    assert scheduling.advance(session, now=now + timedelta(minutes=59)) == []
-    assert scheduling.advance(session, now=now + timedelta(hours=1)) == [("spring", CampaignState.RUNNING)]
+    assert advance(session, now=now + timedelta(minutes=59)) == []
+    assert advance(session, now=now + timedelta(hours=1)) == [("spring", CampaignState.RUNNING)]
 
 
 def test_a_scheduled_campaign_whose_start_time_is_taken_away_starts_at_once(session: Session, now: datetime) -> None:
@@ -124,7 +125,7 @@ def test_a_scheduled_campaign_whose_start_time_is_taken_away_starts_at_once(sess
     factories.prospect(session, campaign, now)
     assert command(session, Command.START, now) is CampaignState.SCHEDULED
     apply(session, now)
-    assert scheduling.advance(session, now=now) == [("spring", CampaignState.RUNNING)]
+    assert advance(session, now=now) == [("spring", CampaignState.RUNNING)]
 
 
 @pytest.mark.parametrize("way", ["cancelled", "ended", "completed"])
@@ -141,7 +142,7 @@ def test_a_large_campaign_is_closed_lot_by_lot(
     def pass_() -> int:
         """How many people one transaction closes."""
         before = sum(person.state is state for person in everybody(session))
-        scheduling.advance(session, now=later)
+        advance(session, now=later)
         ledger.write_tallies(session)
         return before - sum(person.state is state for person in everybody(session))
 
@@ -162,10 +163,10 @@ def test_a_campaign_completes_when_nobody_is_left_and_the_held_expire(session: S
     last = factories.prospect(session, campaign, now)
     held = factories.prospect(session, campaign, now, state=ProspectState.HELD, state_why="no_consent: none")
     in_review = factories.prospect(session, campaign, now, state=ProspectState.REVIEW)
-    assert scheduling.advance(session, now=now) == []
+    assert advance(session, now=now) == []
     ledger.set_state(last, ProspectState.COMPLETED, now=now)
     ledger.write_tallies(session)
-    assert scheduling.advance(session, now=now) == [("spring", CampaignState.COMPLETED)]
+    assert advance(session, now=now) == [("spring", CampaignState.COMPLETED)]
     assert held.state is ProspectState.EXPIRED
     assert held.state_why is not None
     assert held.state_why.endswith("no_consent: none")
@@ -180,14 +181,14 @@ def test_a_campaign_does_not_complete_while_somebody_is_open(
     session: Session, now: datetime, state: ProspectState
 ) -> None:
     factories.prospect(session, factories.campaign(session, now), now, state=state)
-    assert scheduling.advance(session, now=now) == []
+    assert advance(session, now=now) == []
 
 
 def test_the_end_time_leaves_the_rest_expired(session: Session, now: datetime) -> None:
     campaign = factories.campaign(session, now, ends_at=now + timedelta(hours=1))
     waiting = factories.prospect(session, campaign, now)
     busy = factories.prospect(session, campaign, now, state=ProspectState.IN_CALL)
-    assert scheduling.advance(session, now=now + timedelta(hours=1)) == []
+    assert advance(session, now=now + timedelta(hours=1)) == []
     assert waiting.state is ProspectState.EXPIRED
     assert busy.state is ProspectState.IN_CALL
 
@@ -195,7 +196,7 @@ def test_the_end_time_leaves_the_rest_expired(session: Session, now: datetime) -
 def test_whoever_becomes_waiting_after_a_cancel_is_still_cancelled(session: Session, now: datetime) -> None:
     campaign = factories.campaign(session, now, state=CampaignState.CANCELLED)
     late = factories.prospect(session, campaign, now)
-    scheduling.advance(session, now=now)
+    advance(session, now=now)
     assert late.state is ProspectState.CANCELLED
 
 

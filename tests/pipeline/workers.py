@@ -39,6 +39,7 @@ from campaigns.rules.outcome import TECHNICAL
 from campaigns.rules.retry import CLOSING
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import Message, read_call, read_message
+from tests.pipeline.advancing import advance
 from tests.pipeline.beginning import CAMPAIGNS, LINES, SMALL
 from tests.pipeline.provider import Provider
 
@@ -245,7 +246,7 @@ class Workers:
             with self.transaction() as session:
                 breaking.pause_if_at_fault(session, campaign_id, now=self.now)
         with self.transaction() as session:
-            scheduling.advance(session, now=self.now)
+            advance(session, now=self.now)
 
     def wait(self, waited: timedelta) -> None:
         self.real += waited
