@@ -27,10 +27,11 @@ from campaigns.pipeline.ingesting import Applied
 from campaigns.pipeline.reconciling import Question
 from campaigns.pipeline.settling import Ended
 from campaigns.settings import settings
-from campaigns.vapi.client import Client, HangUpResult
+from campaigns.vapi.client import HangUpResult
 from campaigns.vapi.events import read_call
 from workers.app import app, client, log, one_line, pause_if_at_fault, transaction
 from workers.events import draw_conclusions
+from workers.listings import Listings
 
 ASK_LIMIT = 50  # questions to a tick: at 0.3 s each, about what fits into the seconds below
 ASK_SECONDS = 10.0  # after which a tick asks no more: campaigns are moved along by the same workers
@@ -102,6 +103,7 @@ def ask() -> None:
             session, now=moment.now, real=moment.real, timing=settings().timing, limit=ASK_LIMIT
         )
     silent: set[UUID] = set()
+    listings = Listings(questions, speed=moment.speed)
     for asked, question in enumerate(questions):
         if asked and time.monotonic() - began > ASK_SECONDS:
             with transaction() as session:
@@ -111,14 +113,18 @@ def ask() -> None:
         if question.account_id in silent:
             continue  # asked again after its interval, as if it had been asked now
         with one_line(f"asking about call {question.call_id}"):
-            if not ask_about(question):
+            if not _ask_about(question, listings):
                 silent.add(question.account_id)
 
 
-def ask_about(question: Question) -> bool:
+def _ask_about(question: Question, listings: Listings) -> bool:
     """Learn what the provider knows of one call, and act on it as on any other event; False where it is away."""
     try:
-        record = _look_up(question, client(question.account))
+        provider = client(question.account)
+        if question.provider_id is None:
+            record = listings.find(question, provider)
+        else:
+            record = provider.get_call(question.provider_id)
     except (CallFailure, SetupError) as problem:
         log.warning("the provider did not say what became of call %s: %s", question.call_id, problem)
         return isinstance(problem, CallFailure) and problem.status is not None
@@ -154,15 +160,3 @@ def _learn(session: Session, question: Question, record: Mapping[str, Any], mome
         ended = Ended(applied.call_id, applied.ending, learned="asked")
         settling.settle(session, ended, now=moment.now, timing=timing)
     return applied
-
-
-def _look_up(question: Question, provider: Client) -> Mapping[str, Any] | None:
-    if question.provider_id is not None:
-        return provider.get_call(question.provider_id)
-    with transaction() as session:
-        moment = clock.read(session)
-    created_from, created_to = reconciling.listing_window(question, speed=moment.speed)
-    for record in provider.list_calls(created_from, created_to):
-        if read_call(record, now=moment.now).call_id == question.call_id:
-            return record
-    return None

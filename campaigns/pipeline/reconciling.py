@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -17,7 +17,10 @@ from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.timing import Timing
 
 MISSES = 3  # one answer may lag behind; three in a row, a question's interval apart, do not
-LISTING_MARGIN = timedelta(minutes=2)  # real time around the intent in which the provider may have created the call
+LISTED_NEAR = (timedelta(seconds=10), timedelta(seconds=70))
+"""Real time before and after the intent in which a call is created: its send budget and the longest answer, and clocks
+that differ by seconds. One listing holds it up to ten calls a second."""
+LISTED_FAR = (timedelta(minutes=2), timedelta(minutes=2))  # with clocks that differ by more
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,19 @@ def _no_trace(session: Session, locked: Locked, *, now: datetime, real: datetime
         move(locked, Evidence.NO_TRACE, now=now, real=real, why=why)
 
 
-def listing_window(question: Question, *, speed: float) -> tuple[datetime, datetime]:
-    """From when to when the provider may have created the call, in the campaign's time."""
-    margin = LISTING_MARGIN * speed
-    return question.intent_at - margin, question.intent_at + margin
+def listing_windows(
+    intents: Iterable[datetime], around: tuple[timedelta, timedelta], *, speed: float
+) -> list[tuple[datetime, datetime]]:
+    """From when to when the provider may have created calls with these intents, in the campaign's time.
+
+    Windows that meet are one: the calls of a worker that died are looked for together.
+    """
+    before, after = around
+    windows: list[tuple[datetime, datetime]] = []
+    for intent_at in sorted(intents):
+        start, end = intent_at - before * speed, intent_at + after * speed
+        if windows and start <= windows[-1][1]:
+            windows[-1] = (windows[-1][0], end)
+        else:
+            windows.append((start, end))
+    return windows

@@ -210,6 +210,11 @@ def read_call(call: Mapping[str, Any], *, now: datetime) -> Message:
     )
 
 
+def our_call(call: Mapping[str, Any]) -> UUID | None:
+    """Which of our calls the provider's record is of: all that is read of the many in a listing."""
+    return _our_id({}, dict(call))
+
+
 def reply_to(message: Message) -> dict[str, Any]:
     """The body to answer the webhook with: that we do not serve a request, or nothing in particular for the rest."""
     return refusal(message.type, mapping(message.body, "message") or message.body)
