@@ -11,7 +11,7 @@ from tests.chaos.running import FEW_LINES, Case, Run
 from tests.processes import descendants
 
 AWAY_REDIS, AWAY_POSTGRES = 60.0, 30.0  # seconds
-KILL_EVERY = 1.2  # seconds between two random kills of pool children: each takes up lines until the dead are found
+KILL_EVERY = 2.5  # seconds between two random kills of pool children: each takes up lines until the dead are found
 QUIET = 6.0  # what the harness makes of the quiet period of fifteen minutes
 LAG = 4.0  # of two minutes: two thirds of the quiet period, where it would be a seventh
 
