@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -11,20 +13,22 @@ from typing import Any
 from uuid import UUID
 
 from celery import Celery, Task
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, task_prerun, worker_process_init
 from kombu.entity import Queue
 from sqlalchemy.orm import Session
 
-from campaigns import db
+from campaigns import clock, db
 from campaigns.errors import SetupError
-from campaigns.pipeline import breaking
+from campaigns.pipeline import breaking, warning
+from campaigns.pipeline.warning import BEAT_EVERY
 from campaigns.rules.definition import AccountDefinition
 from campaigns.settings import secret, settings
 from campaigns.vapi.client import Client
-from workers.timetable import timetable
+from workers.timetable import TICKS, timetable
 
 log = logging.getLogger(__name__)
 
+TASKS = frozenset(tick.task for tick in TICKS)
 QUEUES = ("dispatch", "calls", "events", "upkeep", "bulk")
 
 app = Celery("outbound", broker=settings().redis_url, include=[f"workers.{queue}" for queue in QUEUES])
@@ -86,6 +90,20 @@ def _begin_afresh(**_: Any) -> None:
     """A forked child must not share its parent's sockets."""
     db.forget()
     _client.cache_clear()
+
+
+_beat_at: dict[str, float] = {}  # by queue, of this process, on the monotonic clock
+
+
+@task_prerun.connect
+def _note_that_it_runs(task: Task, **_: Any) -> None:
+    """A sign of life of the queue whose periodic task begins, every ten seconds."""
+    queue = task.name.partition(".")[0]
+    if task.name not in TASKS or time.monotonic() - _beat_at.get(queue, -math.inf) < BEAT_EVERY.total_seconds():
+        return
+    with one_line(f"noting that {queue} runs"), transaction() as session:
+        warning.beat(session, queue, real=clock.read(session).real)
+        _beat_at[queue] = time.monotonic()
 
 
 def database_url() -> str:

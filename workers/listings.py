@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,16 +32,26 @@ class Listings:
 
 
 def find_all(questions: Sequence[Question], provider: Client, *, speed: float) -> dict[UUID, Record]:
-    """The provider's records of these calls, by our ids: first where nearly all are, then further around the others."""
-    left = {question.call_id: question.intent_at for question in questions}
+    """The provider's records of these calls, by our ids.
+
+    They are looked for where nearly all are, and further around only where not to find one has consequences: such a
+    listing may be of thousands of calls.
+    """
+    near = {question.call_id: question.intent_at for question in questions}
+    found = _look(near, listing_windows(near.values(), LISTED_NEAR, speed=speed), provider)
+    far = {each.call_id: each.intent_at for each in questions if each.quiet and each.call_id not in found}
+    return found | _look(far, listing_windows(far.values(), LISTED_FAR, speed=speed), provider)
+
+
+def _look(
+    wanted: Collection[UUID], windows: Sequence[tuple[datetime, datetime]], provider: Client
+) -> dict[UUID, Record]:
     found: dict[UUID, Record] = {}
-    for around in (LISTED_NEAR, LISTED_FAR):
-        for start, end in listing_windows(left.values(), around, speed=speed):
-            for record in provider.list_calls(start, end):
-                call_id = our_call(record)
-                if call_id in left:
-                    found[call_id] = record
-                    del left[call_id]
-                    if not left:
-                        return found
+    for start, end in windows:
+        for record in provider.list_calls(start, end):
+            call_id = our_call(record)
+            if call_id is not None and call_id in wanted:
+                found[call_id] = record
+                if len(found) == len(wanted):
+                    return found
     return found

@@ -15,7 +15,7 @@ from campaigns.errors import InvalidInput, NotAllowed
 from campaigns.pipeline import calling, reporting, reviewing, scheduling, settling
 from campaigns.pipeline.reviewing import Decision
 from campaigns.pipeline.settling import Ended
-from campaigns.rules.call_state import CallState
+from campaigns.rules.call_state import IN_FLIGHT, CallState
 from campaigns.settings import secret, settings
 from campaigns.vapi.client import Client, HangUpResult
 
@@ -28,20 +28,24 @@ def list_(
     *,
     campaign: Annotated[str | None, typer.Option(help="Only calls of this campaign.")] = None,
     state: Annotated[CallState | None, typer.Option(help="Only calls in this state.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Only calls that go on now, or may.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """Calls, the latest first.
 
-    Example: outbound calls list --campaign spring --state in_progress
+    Example: outbound calls list --campaign spring --live
     """
+    states = frozenset(CallState) if state is None else frozenset({state})
+    states = states & IN_FLIGHT if live else states
     with transaction() as session:
         campaign_id = None if campaign is None else scheduling.find(session, campaign).id
-        found = reporting.calls(session, campaign_id=campaign_id, state=state, limit=limit)
+        found = reporting.calls(session, campaign_id=campaign_id, states=states, limit=limit)
     if as_json:
         print_json([asdict(call) for call in found])
         return
-    columns = ("id", "campaign", "phone", "state", "reason", "claimed_at", "ended_at", "ended_reason", "incident")
+    where = ("id", "campaign", "phone", "caller")
+    columns = (*where, "state", "reason", "claimed_at", "ended_at", "ended_reason", "incident")
     print_table("Calls", columns, [[getattr(call, column) for column in columns] for call in found])
 
 

@@ -26,7 +26,7 @@ from campaigns.cli.prospects import run_import, write_rejected
 from campaigns.cli.up import Addresses, free_port, running_system, wait_until_ready
 from campaigns.embedded import Servers, servers, sole_runner
 from campaigns.errors import SetupError
-from campaigns.pipeline import reporting, scheduling
+from campaigns.pipeline import reporting, scheduling, warning
 from campaigns.pipeline.exporting import Format
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition, read_definition
@@ -107,9 +107,9 @@ def _run(url: str, fleet: Fleet, addresses: Addresses, data_dir: Path, results: 
     typer.echo(f"outcomes       {shown_path(results / 'outcomes.csv')}  {shown_path(results / 'outcomes.jsonl')}")
     typer.echo(f"rejected rows  {shown_path(rejected)}")
     with db.transaction(url) as session:
-        troubles = reporting.troubles(session)
+        troubles = warning.troubles(session)
     for trouble in troubles:
-        typer.echo(f"needs a person: {trouble.count} {trouble.what}")
+        typer.echo(f"needs a person: {trouble}")
     if progress.state != CampaignState.COMPLETED:
         raise SetupError(f"the demo campaign is {progress.state} after {PATIENCE_SECONDS:g} s: it should be completed")
 

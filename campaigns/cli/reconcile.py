@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ import typer
 from campaigns import clock, db
 from campaigns.cli.database import database
 from campaigns.cli.output import AsJson, print_json, print_table, say
-from campaigns.pipeline import ingesting, recovering, settling
+from campaigns.pipeline import halting, ingesting, recovering, settling
 from campaigns.pipeline.recovering import TakenIn
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.definition import AccountDefinition
@@ -30,7 +30,8 @@ def reconcile(
     since: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%dT%H:%M:%S%z"], help="Look at calls from then on [default: from the ledger's last claim]."
+            formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d"],
+            help="Look at calls since then; a date begins at midnight UTC [default: since the ledger's last claim].",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -43,13 +44,20 @@ def reconcile(
 
     Example: outbound calls reconcile
     """
+    if since is not None and since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
     counts: Counter[TakenIn] = Counter()
     left: list[tuple[datetime, str, str, str]] = []
     with database() as url:
         with db.transaction(url) as session:
             accounts = recovering.accounts(session)
+            moved = halting.moved(session) is not None
         for account_id, account, last_claim in accounts:
-            for placed, record in _listed(url, account, since or last_claim):
+            start = since or last_claim
+            found = _listed(url, account, start)
+            if not as_json:
+                say(f"account {account.name}: {len(found):,} calls of ours since {start.isoformat(timespec='seconds')}")
+            for placed, record in found:
                 became = _take_in(url, account_id, placed, record)
                 counts[became] += 1
                 if became in {TakenIn.NOBODY, TakenIn.HELD}:
@@ -71,16 +79,18 @@ def reconcile(
         first = min(left)[0].isoformat(timespec="seconds")
         say(f"{len(left)} calls could not be taken in: mend what the table says, then add --since {first}")
         raise typer.Exit(1)
+    if moved and not as_json:
+        say("next: `outbound calls review` shows what a person must decide, then `outbound unfreeze --restored`")
 
 
-def _listed(url: str, account: AccountDefinition, since: datetime) -> Iterator[Found]:
-    """Our calls at the provider in the order of their creation; nothing before the listing is complete."""
+def _listed(url: str, account: AccountDefinition, since: datetime) -> list[Found]:
+    """Our calls at the provider in the order of their creation."""
     with db.transaction(url) as session:
         until = clock.read(session).now + recovering.BEFORE
     with Client.of(account, secret(account.key_env)) as provider:
         listed = list(provider.list_calls(since, until))
     ours = [(placed, record) for record in listed if (placed := read_placed(record)) is not None]
-    return iter(sorted(ours, key=lambda found: found[0].created_at))
+    return sorted(ours, key=lambda found: found[0].created_at)
 
 
 def _take_in(url: str, account_id: UUID, placed: Placed, record: Mapping[str, Any]) -> TakenIn:

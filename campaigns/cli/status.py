@@ -14,9 +14,10 @@ from campaigns.cli.in_flight import as_json as in_flight_json
 from campaigns.cli.in_flight import name_them, wait_for_sending
 from campaigns.cli.output import AsJson, print_json
 from campaigns.errors import NotAllowed
-from campaigns.pipeline import halting, reporting, scheduling
-from campaigns.pipeline.reporting import Trouble
+from campaigns.pipeline import halting, reporting, scheduling, warning
+from campaigns.pipeline.warning import Trouble
 
+NEXT_STEPS = "run `outbound calls reconcile`, look at `outbound calls review`, then say `outbound unfreeze --restored`"
 Why = Annotated[str | None, typer.Option(help="Kept in the audit beside who and when.")]
 
 
@@ -26,21 +27,22 @@ def status(*, as_json: AsJson = False) -> None:
     Example: outbound status
     """
     with transaction() as session:
-        troubles = reporting.troubles(session)
+        troubles = warning.troubles(session)
         moment = clock.read(session)
         fewer = [lines for lines in reporting.lines(session, now=moment.now, real=moment.real) if lines.why]
         moved = halting.moved(session)
+        silences = warning.silences(session, now=moment.now, real=moment.real, speed=moment.speed)
     if moved is not None:
-        troubles.append(
-            Trouble(f"moved database: {moved}", 1, "nothing is dialled; `outbound unfreeze` says what to do")
-        )
+        # Each account is frozen for it: once is enough.
+        troubles = [Trouble(moved, NEXT_STEPS), *(each for each in troubles if moved not in each.what)]
+    troubles += [Trouble(what, "start it with `outbound up`, or see what its log says") for what in silences]
     if as_json:
-        print_json([{"what": each.what, "count": each.count, "do": each.do} for each in troubles])
+        print_json([{"what": each.what, "count": each.count or 1, "do": each.do} for each in troubles])
     elif not troubles:
         typer.echo("nothing needs you")
     else:
         for each in troubles:
-            typer.echo(f"{each.count:,} {each.what}: {each.do}")
+            typer.echo(str(each))
     if not as_json:
         for lines in fewer:
             typer.echo(f"account {lines.account} has fewer lines for now: {lines}")
@@ -102,8 +104,5 @@ def _accept_home(session: Session, *, restored: bool, why: str | None, now: date
     if moved is None:
         return
     if not restored:
-        raise NotAllowed(
-            f"{moved}: run `outbound calls reconcile`, look at `outbound calls review`, then say "
-            "`outbound unfreeze --restored`"
-        )
+        raise NotAllowed(f"{moved}: {NEXT_STEPS}")
     halting.accept_home(session, who=who(), why=why, now=now)

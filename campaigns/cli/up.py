@@ -20,8 +20,8 @@ from campaigns.cli.output import notes, say
 from campaigns.cli.processes import Fleet, python, stop_on_signals
 from campaigns.embedded import Servers, sole_runner
 from campaigns.errors import ServerUnavailable, SetupError
-from campaigns.pipeline import halting
-from campaigns.settings import settings
+from campaigns.pipeline import halting, reporting
+from campaigns.settings import secret, settings
 from campaigns.web.doors import require_checks
 
 WORKERS = {"dispatch": 1, "calls": 4, "events": 2, "upkeep": 1, "bulk": 1}
@@ -56,7 +56,7 @@ def up() -> None:
         if embedded:
             stack.enter_context(sole_runner(settings().data_dir))
         servers = stack.enter_context(running_servers())
-        _say_if_moved(servers.database_url)
+        _say_what_keeps_it_from_dialling(servers.database_url)
         fleet, addresses = stack.enter_context(running_system(servers))
         notes.print(f"web      {addresses.web}  (webhooks arrive at /webhooks/vapi/ACCOUNT)")
         notes.print(f"flower   {addresses.flower}")
@@ -148,14 +148,20 @@ def worker_command(queue: str, processes: int) -> list[str]:
     ]
 
 
-def _say_if_moved(url: str) -> None:
+def _say_what_keeps_it_from_dialling(url: str) -> None:
     db.check(url)
     require_newest(url)
     with db.transaction(url) as session:
         halting.guard_home(session, now=clock.read(session).now)
         moved = halting.moved(session)
+        keys = {each["name"]: each["key_env"] for each in reporting.accounts(session)}
     if moved is not None:
-        say(f"nothing is dialled: {moved}; `outbound unfreeze` says what to do")
+        say(f"nothing is dialled: {moved}; `outbound status` says what to do")
+    for account, key_env in keys.items():
+        try:
+            secret(key_env)
+        except SetupError as problem:
+            say(f"account {account} cannot dial: {problem}")
 
 
 def _require_redis(url: str) -> None:

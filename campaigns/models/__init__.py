@@ -9,7 +9,7 @@ rehearsal that runs faster must not shorten the seconds in which a process may b
 
 from __future__ import annotations
 
-from campaigns.models.accounts import LOCK_REHEARSAL, Account, Home, Pace, PhoneNumber, Rehearsal
+from campaigns.models.accounts import LOCK_REHEARSAL, Account, Heartbeat, Home, Pace, PhoneNumber, Rehearsal
 from campaigns.models.base import Base
 from campaigns.models.calls import Call, Event, MessageCount, Outcome
 from campaigns.models.campaigns import TALLY_SLOTS, Campaign, Change, Tally
@@ -25,6 +25,7 @@ __all__ = [
     "Change",
     "Consent",
     "Event",
+    "Heartbeat",
     "Home",
     "Import",
     "MessageCount",

@@ -47,6 +47,16 @@ class Home(Base):
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
 
 
+class Heartbeat(Base):
+    """When a queue's periodic task last ran: nobody else would say that no worker or no beat runs."""
+
+    __tablename__ = "heartbeats"
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    """Real time."""
+
+
 class Account(Base):
     """One Vapi organisation. Every intent share-locks its row, so a freeze waits for open intents."""
 

@@ -22,7 +22,7 @@ from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUncle
 from campaigns.facts import gather
 from campaigns.ledger import Locked, block, find_call, know, lock_all, lock_pace, move, set_state, uncount
 from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
-from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
+from campaigns.rules.call_state import IN_FLIGHT, LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Refused, decide
 from campaigns.rules.pacing import DOUBTS, EARLY, LATE, LONGEST_WAIT, MOST_DOUBTS, TOGETHER, pause_after, stamp, turn_of
@@ -289,7 +289,10 @@ def find_live(session: Session, wanted: str) -> LiveCall:
     call = session.get_one(Call, find_call(session, wanted), populate_existing=True)
     live = _live(session, Call.id == call.id)
     if not live:
-        raise NotAllowed(f"call {call.id} is {call.state}, not live: there is nothing to hang up")
+        wait = "there is nothing to hang up"
+        if call.state in IN_FLIGHT:
+            wait = "the provider has not said yet whether it was placed, ask again later"
+        raise NotAllowed(f"call {call.id} is {call.state}, not live: {wait}")
     return live[0]
 
 

@@ -35,6 +35,8 @@ class Question:
     intent_at: datetime
     settling: bool
     """Whether only the report of an ended call is missing."""
+    quiet: bool
+    """Whether its quiet period is over: where it is not found now, it is looked for once more, further around."""
 
 
 def overdue(session: Session, *, now: datetime, real: datetime, timing: Timing, limit: int) -> list[Question]:
@@ -71,6 +73,7 @@ def overdue(session: Session, *, now: datetime, real: datetime, timing: Timing, 
                 provider_id=call.provider_id,
                 intent_at=call.intent_at or call.claimed_at,
                 settling=call.state == CallState.ENDED,
+                quiet=call.quiet_at is None or call.quiet_at <= real,
             )
         )
     return questions
@@ -116,7 +119,7 @@ def missed(session: Session, question: Question, *, now: datetime, real: datetim
         move(locked, Evidence.ENDED, now=now, real=real, why="the provider no longer knows it")
     if call.state is CallState.ENDED:
         return True
-    if call.quiet_at is None or call.quiet_at <= real:
+    if question.quiet:
         _no_trace(session, locked, now=now, real=real)
     return False
 

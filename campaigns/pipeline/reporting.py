@@ -1,8 +1,8 @@
-"""Where things stand: campaigns, progress, one person's whole story, and whether anything is wrong."""
+"""Where things stand: campaigns, progress, one person's whole story."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,14 +23,14 @@ from campaigns.models import (
     Outcome,
     Pace,
     Person,
+    PhoneNumber,
     Prospect,
     Suppression,
     Tally,
 )
-from campaigns.rules.call_state import LIVE, CallState
-from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
+from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import AccountDefinition
-from campaigns.rules.pacing import DOUBTS, RISE, Ceiling, our_lines, risen, still_granted
+from campaigns.rules.pacing import RISE, Ceiling, our_lines, risen, still_granted
 from campaigns.rules.prospect_state import FINAL, ProspectState
 
 
@@ -199,6 +199,8 @@ class Dialled:
     id: UUID
     campaign: str
     phone: str
+    caller: str
+    """The number it is made from, by the provider's id."""
     state: str
     reason: str | None
     provider_id: str | None
@@ -209,19 +211,22 @@ class Dialled:
     incident: str | None
 
 
-def calls(session: Session, *, campaign_id: UUID | None, state: CallState | None, limit: int) -> list[Dialled]:
-    """The latest calls; only those of one campaign, only those in `state`."""
-    columns = (Call.state, Call.state_why, Call.provider_id, Call.claimed_at, Call.started_at, Call.ended_at)
+def calls(session: Session, *, campaign_id: UUID | None, states: Collection[CallState], limit: int) -> list[Dialled]:
+    """The latest calls; only those of one campaign, only those in `states`."""
+    who = (Call.id, Campaign.name, Person.number, PhoneNumber.provider_id)
+    where = (Call.state, Call.state_why, Call.provider_id, Call.claimed_at, Call.started_at, Call.ended_at)
     query = (
-        select(Call.id, Campaign.name, Person.number, *columns, Call.ended_reason, Call.incident)
+        select(*who, *where, Call.ended_reason, Call.incident)
         .join(Campaign, Campaign.id == Call.campaign_id)
         .join(Person, Person.id == Call.person_id)
+        .join(PhoneNumber, PhoneNumber.id == Call.phone_number_id)
     )
     if campaign_id is not None:
         query = query.where(Call.campaign_id == campaign_id)
-    if state is not None:
-        query = query.where(Call.state == state)
-    return [Dialled(*row) for row in session.execute(query.order_by(Call.claimed_at.desc(), Call.id).limit(limit))]
+    if len(states) < len(CallState):
+        query = query.where(Call.state.in_(sorted(states)))
+    rows: Sequence[Any] = session.execute(query.order_by(Call.claimed_at.desc(), Call.id).limit(limit)).all()
+    return [Dialled(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,80 +316,6 @@ def _why(change: Change) -> str:
 
 def _status(body: Mapping[str, Any]) -> str:
     return str(body.get("message") or body.get("status") or "")
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something that a person should look at."""
-
-    what: str
-    count: int
-    do: str
-
-
-# Its longest duration after its quiet period, by the real clock: with one that runs faster this only comes later.
-_LONG_AGO = Call.quiet_at + (Call.line_until - Call.intent_at) < func.clock_timestamp()
-
-
-def troubles(session: Session) -> list[Trouble]:
-    """Everything that does not mend itself; empty means that all is well."""
-    found = [
-        Trouble(
-            "calls in review: nobody can tell whether they were placed, and their people wait",
-            _count(session, select(func.count()).where(Call.state == CallState.REVIEW)),
-            "`outbound calls review` shows them and decides",
-        ),
-        Trouble(
-            "calls with an incident: the provider knows more of them than our ledger, somebody may be rung twice",
-            _count(session, select(func.count()).where(Call.incident.is_not(None), Call.incident_seen_at.is_(None))),
-            "`outbound calls review` shows them and keeps that somebody looked",
-        ),
-        Trouble(
-            "calls that should have ended long ago: the provider says that they go on, or does not say",
-            _count(session, select(func.count()).where(Call.state.in_(LIVE | {CallState.UNKNOWN}), _LONG_AGO)),
-            "look at them with `outbound calls list`; one that is live is ended with `outbound calls hang-up`",
-        ),
-        Trouble(
-            "events in the dead letter: they name no call that we know, or could not be applied",
-            _count(session, select(func.count()).where(Event.applied_at.is_(None), Event.retry_at.is_(None))),
-            "look at them with `outbound events list`; they are applied by themselves if their call turns up",
-        ),
-    ]
-    found += [
-        Trouble(f"account {name} is stopped: {reason}", 1, "mend it, then `outbound accounts apply` again")
-        for name, reason in session.execute(
-            select(Account.name, Account.stop_reason).where(Account.stop_reason.is_not(None))
-        )
-    ]
-    found += [
-        Trouble(f"campaign {name} {why}", 1, f"mend it, then `outbound campaign resume {name}`: nobody is lost to it")
-        for name, why in session.execute(
-            select(Campaign.name, Campaign.state_why).where(
-                Campaign.state == CampaignState.PAUSED, Campaign.state_why.startswith(PAUSED_ITSELF, autoescape=True)
-            )
-        )
-    ]
-    found += [
-        Trouble(
-            f"account {name} is frozen" + (f": {why}" if why else ""), 1, "`outbound unfreeze` permits dialling again"
-        )
-        for name, why in session.execute(select(Account.name, Account.frozen_why).where(Account.frozen_at.is_not(None)))
-    ]
-    found += [
-        Trouble(
-            f"account {name}: the provider said of none of the last {doubts} requests what became of it",
-            1,
-            "it is tried again now and then, by itself; who was to be called meanwhile waits",
-        )
-        for name, doubts in session.execute(
-            select(Account.name, Pace.doubts).join(Pace, Pace.account_id == Account.id).where(Pace.doubts >= DOUBTS)
-        )
-    ]
-    return [trouble for trouble in found if trouble.count]
-
-
-def _count(session: Session, query: Any) -> int:
-    return int(session.scalar(query) or 0)
 
 
 def _named(counts: Mapping[str, int], prefix: str) -> dict[str, int]:

@@ -15,7 +15,7 @@ from campaigns.errors import NotAllowed
 from campaigns.facts import next_call
 from campaigns.ledger import Locked, due_again, lock, move, spoken_of
 from campaigns.models import Call, Campaign, Change, Event, Person, Prospect
-from campaigns.rules.call_state import CallState, Effect, Evidence
+from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.outcome import Ending, OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
@@ -126,7 +126,7 @@ def decide(
     if decision is Decision.SEEN:
         _see(session, locked)
     elif call.state is not CallState.REVIEW:
-        raise NotAllowed(f"call {call_id} is {call.state}, not in review{_earlier(session, call_id)}")
+        raise NotAllowed(f"call {call_id} is {call.state}, not in review{_not_yet(call)}{_earlier(session, call_id)}")
     elif decision is Decision.NOT_PLACED:
         if spoken_of(session, call):
             raise NotAllowed(f"the provider spoke of call {call_id}, so it was placed: decide how it ended")
@@ -184,6 +184,14 @@ def _see(session: Session, locked: Locked) -> None:
         raise NotAllowed(f"call {call.id} has no incident to look at")
     if call.incident_seen_at is not None:
         raise NotAllowed(f"the incident of call {call.id} was looked at before{_earlier(session, call.id)}")
+
+
+def _not_yet(call: Call) -> str:
+    """What comes first, as the middle of a sentence."""
+    if call.state is CallState.UNKNOWN:
+        since = "" if call.quiet_at is None else f" after {call.quiet_at:%H:%M %Z}"
+        return f": the provider is asked about it, and it comes to review by itself if nothing is known of it{since}"
+    return ": it is still going on, and what became of it comes by itself" if call.state in LIVE else ""
 
 
 def _earlier(session: Session, call_id: UUID) -> str:

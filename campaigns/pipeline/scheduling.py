@@ -27,7 +27,7 @@ from campaigns.models import (
     Rehearsal,
     Tally,
 )
-from campaigns.rules.call_state import LIVE, CallState
+from campaigns.rules.call_state import IN_FLIGHT, CallState
 from campaigns.rules.campaign_state import CampaignState, Command, after
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.prospect_state import OPEN, ProspectState
@@ -132,24 +132,38 @@ def apply_campaign(session: Session, definition: CampaignDefinition, *, who: str
     return Applied(campaign.id, created, changed)
 
 
+_INSTEAD = {
+    CampaignState.DRAFT: "`outbound campaign start {name}` lets it call",
+    CampaignState.SCHEDULED: "it begins to call at its starts_at, by itself",
+    CampaignState.RUNNING: "it calls already",
+    CampaignState.PAUSED: "`outbound campaign resume {name}` lets it call again",
+    CampaignState.COMPLETED: "it is over; give a new one another name",
+    CampaignState.CANCELLED: "it is over; give a new one another name",
+}
+
+
 def command(
     session: Session, name: str, wanted: Command, *, who: str, now: datetime, why: str | None = None
 ) -> CampaignState:
-    """Start, pause, resume or cancel; returns the state that the campaign is in now.
+    """Start, pause, resume or cancel; returns the state that the campaign is in now. Raises `NotAllowed`.
 
     The row that every intent share-locks is updated here, so this waits for intents that are open and no later one
     is committed: once it returns, no further call of the campaign is placed. Of a large campaign that is cancelled,
     `advance` closes the rest.
     """
     campaign = find(session, name, lock=True)
-    started = campaign.starts_at is None or campaign.starts_at <= now
+    before = campaign.state
+    state = after(before, wanted, started=campaign.starts_at is None or campaign.starts_at <= now)
+    if state is None:
+        raise NotAllowed(f"campaign {name} is {before}: {_INSTEAD[before].format(name=name)}")
+    if state is before:
+        return before
     if wanted is Command.START and not _has_any(session, campaign, frozenset({ProspectState.WAITING})):
         advice = f"import a list with `outbound prospects import FILE --campaign {name}`"
         if _has_any(session, campaign, frozenset(ProspectState)):
             advice = f"everybody is held or done, and `outbound prospects list --campaign {name}` says why"
         raise NotAllowed(f"campaign {name} has nobody to call: {advice}")
-    before = campaign.state
-    campaign.state = after(before, wanted, started=started)
+    campaign.state = state
     campaign.state_why = why
     session.flush()
     _record(
@@ -200,7 +214,7 @@ def still_in_flight(session: Session, campaign_id: UUID | None) -> list[tuple[UU
 
     Of one campaign, or of all.
     """
-    query = select(Call.id, Call.state).where(Call.state.in_(sorted(LIVE | {CallState.PLACING, CallState.UNKNOWN})))
+    query = select(Call.id, Call.state).where(Call.state.in_(sorted(IN_FLIGHT)))
     if campaign_id is not None:
         query = query.where(Call.campaign_id == campaign_id)
     return [(call_id, state) for call_id, state in session.execute(query.order_by(Call.claimed_at))]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from campaigns.errors import NotAllowed
-
 
 class CampaignState(StrEnum):
     """The life of a campaign."""
@@ -40,16 +38,18 @@ _FROM = {
 }
 
 
-def after(state: CampaignState, command: Command, *, started: bool) -> CampaignState:
-    """The state after `command`; `started` says whether the campaign's start instant has passed.
+_STOPPED = {Command.PAUSE: CampaignState.PAUSED, Command.CANCEL: CampaignState.CANCELLED}
 
-    Raises `NotAllowed` where the command makes no sense in that state.
+
+def after(state: CampaignState, command: Command, *, started: bool) -> CampaignState | None:
+    """The state after `command`, None where it makes no sense; `started` says whether the start instant has passed.
+
+    To stop what is stopped makes sense and changes nothing: whoever is in a hurry need not know who was faster.
     """
+    if state is _STOPPED.get(command):
+        return state
     if state not in _FROM[command]:
-        allowed = ", ".join(sorted(_FROM[command]))
-        raise NotAllowed(f"a {state} campaign cannot {command}: that takes one that is {allowed}")
-    if command is Command.PAUSE:
-        return CampaignState.PAUSED
-    if command is Command.CANCEL:
-        return CampaignState.CANCELLED
+        return None
+    if command in _STOPPED:
+        return _STOPPED[command]
     return CampaignState.RUNNING if started else CampaignState.SCHEDULED

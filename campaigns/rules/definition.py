@@ -307,6 +307,10 @@ Definition = TypeVar("Definition", AccountDefinition, CampaignDefinition)
 
 def read_definition(kind: type[Definition], values: Mapping[str, Any], *, source: str) -> Definition:
     """The checked definition. Raises `InvalidDefinition` that names `source`, the key and what is allowed there."""
+    other, foreign = ("a campaign", "account") if kind is AccountDefinition else ("an account", "key_env")
+    if foreign in values:
+        command = f"outbound {'campaign' if kind is AccountDefinition else 'accounts'} apply"
+        raise InvalidDefinition(f"{source} describes {other}: apply it with `{command}`")
     try:
         return kind.model_validate(values)
     except ValidationError as problems:

@@ -71,6 +71,9 @@ def world(outbound: Outbound, database: str, simulator: Simulator, now: datetime
         ("--campaign spring", [SECOND, FIRST]),
         ("--state ringing", [FIRST]),
         ("--campaign winter --state ringing", []),
+        ("--live", [SECOND, FIRST]),
+        ("--live --state unknown", [SECOND]),
+        ("--live --state ended", []),
         ("--limit 2", [OTHER, SECOND]),
     ],
 )
@@ -81,8 +84,9 @@ def test_calls_are_listed_the_latest_first(world: World, options: str, listed: l
 
 def test_a_listed_call_says_where_it_stands(world: World) -> None:
     over = world.outbound("calls", "list", "--campaign", "winter", "--json").json()[0]
-    assert {name: over[name] for name in ("campaign", "state", "provider_id", "ended_reason")} == {
+    assert {name: over[name] for name in ("campaign", "caller", "state", "provider_id", "ended_reason")} == {
         "campaign": "winter",
+        "caller": "number-1",
         "state": "ended",
         "provider_id": "over",
         "ended_reason": "customer-busy",
@@ -140,7 +144,10 @@ def test_a_call_that_cannot_be_ended_is_said_with_the_reason_and_kept(world: Wor
             "'%%%%' is not the id of a call, nor at least 4 digits of one: `outbound calls list` shows those there are",
         ),
         ("a000-0000", f"call {OTHER} is ended, not live: there is nothing to hang up"),
-        (str(SECOND), f"call {SECOND} is unknown, not live: there is nothing to hang up"),
+        (
+            str(SECOND),
+            f"call {SECOND} is unknown, not live: the provider has not said yet whether it was placed, ask again later",
+        ),
     ],
 )
 def test_what_is_no_live_call_is_said_in_one_line(world: World, wanted: str, line: str) -> None:

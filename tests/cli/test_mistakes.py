@@ -54,12 +54,9 @@ def unchanged(database: str, counts: Counts, outbound: Outbound, now: datetime) 
             "campaign empty has nobody to call: import a list with `outbound prospects import FILE --campaign empty`",
         ),
         ("campaign start sprint", "campaign 'sprint' does not exist: `outbound campaign list` shows those that do"),
-        ("campaign pause draft", "a draft campaign cannot pause: that takes one that is running, scheduled"),
-        ("campaign resume draft", "a draft campaign cannot resume: that takes one that is paused"),
-        (
-            "campaign cancel over",
-            "a cancelled campaign cannot cancel: that takes one that is draft, paused, running, scheduled",
-        ),
+        ("campaign pause draft", "campaign draft is draft: `outbound campaign start draft` lets it call"),
+        ("campaign resume draft", "campaign draft is draft: `outbound campaign start draft` lets it call"),
+        ("campaign start over", "campaign over is cancelled: it is over; give a new one another name"),
         ("prospects import people.csv --campaign over", "campaign over is cancelled: import into another one"),
         (
             "prospects import people.csv --campaign sprint",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from campaigns.pipeline import reporting
+from campaigns.pipeline import warning
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
 from tests.harness import WORKERS, System
@@ -43,7 +43,7 @@ def test_a_refused_key_stops_the_account_and_costs_nobody_anything(shared_system
 
 def stopped(system: System) -> bool:
     with system.session() as session:
-        return any("account locked is stopped" in trouble.what for trouble in reporting.troubles(session))
+        return any("account locked is stopped" in trouble.what for trouble in warning.troubles(session))
 
 
 def as_toml(account: dict[str, object]) -> str:

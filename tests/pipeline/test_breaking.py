@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import db, ledger
 from campaigns.models import Call, Campaign, Change, Outcome, Prospect, Suppression
-from campaigns.pipeline import breaking, dispatching, reporting, scheduling, settling
+from campaigns.pipeline import breaking, dispatching, scheduling, settling, warning
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
@@ -83,7 +83,7 @@ def test_too_many_failures_by_nobodys_fault_pause_the_campaign_and_cost_nobody_a
     assert_tallies_equal_rows(session, campaign)
     change = session.scalars(select(Change).where(Change.what == "paused")).one()
     assert (change.who, change.why) == ("outbound", campaign.state_why)
-    assert any("campaign spring paused itself" in trouble.what for trouble in reporting.troubles(session))
+    assert any("campaign spring paused itself" in trouble.what for trouble in warning.troubles(session))
 
 
 def test_whoever_fails_after_the_pause_loses_nothing_either(session: Session, now: datetime) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
 from campaigns.models import Change, Event
-from campaigns.pipeline import ingesting, reporting
+from campaigns.pipeline import ingesting, warning
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import read_message
 from tests import factories
@@ -40,7 +40,7 @@ def test_a_report_of_no_call_of_ours_is_dead_and_makes_the_status_say_so(session
     applied(session, event_id, now)
     (dead,) = ingesting.dead(session, limit=10)
     assert (dead.id, dead.account, dead.provider_id, dead.why) == (event_id, "main", "stranger", "no such call")
-    (trouble,) = reporting.troubles(session)
+    (trouble,) = warning.troubles(session)
     assert trouble.count == 1
     assert "`outbound events list`" in trouble.do
 
@@ -52,7 +52,7 @@ def test_a_report_of_a_call_that_nobody_was_rung_for_is_not_ours_to_mend(
     event = applied(session, arrived(session, now, type=kind), now)
     assert (event.effect, event.applied_at) == ("not an outbound call", now)
     assert ingesting.dead(session, limit=10) == []
-    assert reporting.troubles(session) == []
+    assert warning.troubles(session) == []
 
 
 def test_a_dead_event_is_tried_again_when_told_to(session: Session, now: datetime) -> None:
@@ -77,7 +77,7 @@ def test_a_dismissed_event_is_out_of_the_way_and_still_there(session: Session, n
     assert (event.effect, event.applied_at) == ("dismissed", now)
     assert event.body["message"]["endedReason"] == "customer-ended-call"
     assert ingesting.dead(session, limit=10) == []
-    assert reporting.troubles(session) == []
+    assert warning.troubles(session) == []
     assert audit(session) == [("event dismissed", f"event:{event_id}", "me", "the old system's")]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import db, ledger
 from campaigns.models import Call, Event
-from campaigns.pipeline import calling, ingesting, reporting
+from campaigns.pipeline import calling, ingesting, reporting, warning
 from campaigns.rules.call_state import CallState
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.vapi.events import read_call, read_message
@@ -41,7 +41,7 @@ def test_a_second_provider_call_is_an_incident_that_no_later_word_resolves(
     tell(session, call, by("another", status(call, "ringing", now)), now)
     assert (call.state, person(session, call).state) == (CallState.REVIEW, ProspectState.REVIEW)
     assert call.incident is not None
-    assert "calls with an incident" in " ".join(each.what for each in reporting.troubles(session))
+    assert "calls with an incident" in " ".join(each.what for each in warning.troubles(session))
     for provider_id in (PROVIDER_ID, "another"):
         for body in (
             status(call, "in-progress", now + timedelta(seconds=1)),

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from campaigns import db
 from campaigns.errors import CallUnclear
 from campaigns.models import Call, Outcome, Prospect
-from campaigns.pipeline import calling, ingesting, reconciling, reporting, settling
+from campaigns.pipeline import calling, ingesting, reconciling, reporting, settling, warning
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.prospect_state import ProspectState
@@ -126,7 +126,7 @@ def test_an_account_may_take_for_not_placed_what_the_provider_does_not_list(sess
     assert call.state is CallState.NOT_PLACED
     assert call.incident is not None
     assert person(session, call).state is ProspectState.WAITING
-    assert [trouble.count for trouble in reporting.troubles(session)] == [1]
+    assert [trouble.count for trouble in warning.troubles(session)] == [1]
 
 
 def test_too_few_answers_decide_nothing_for_a_trusting_account_either(session: Session, now: datetime) -> None:

@@ -13,7 +13,7 @@ from campaigns import db
 from campaigns.errors import CallUnclear, NotAllowed
 from campaigns.ledger import lock, move, set_state
 from campaigns.models import Call, Campaign, Change, Event, Outcome, Suppression
-from campaigns.pipeline import calling, dispatching, reporting, reviewing, settling
+from campaigns.pipeline import calling, dispatching, reporting, reviewing, settling, warning
 from campaigns.pipeline.reviewing import Decision
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState, Evidence
@@ -193,12 +193,12 @@ def test_a_call_that_two_provider_calls_claim_can_be_decided_to_be_over_and_its_
     call = in_review(session, now, provider_id="call-1", incident=INCIDENT)
     tell(session, call, ended(call, "customer-busy", now), now)
     assert call.state is CallState.REVIEW  # a word about one of the two says nothing about the other
-    assert len(reporting.troubles(session)) == 2
+    assert len(warning.troubles(session)) == 2
     decide(session, call, Decision.ANSWERED, now)
     assert (call.state, call.incident, call.incident_seen_at) == (CallState.ENDED, INCIDENT, now)
-    assert reporting.troubles(session) == []
+    assert warning.troubles(session) == []
     tell(session, call, ended(call, "customer-ended-call", now + timedelta(seconds=1)), now)  # of the other one
-    assert reporting.troubles(session) == []
+    assert warning.troubles(session) == []
     assert exact(session, call)
 
 
@@ -240,7 +240,7 @@ def test_a_word_of_the_provider_after_not_placed_is_an_incident_that_names_the_l
         tell(session, call, status(call, word, now), now)
     tell(session, call, report(call, "customer-ended-call", now), now)
     assert (call.state, someone.state) == (CallState.NOT_PLACED, ProspectState.IN_CALL)
-    (trouble,) = reporting.troubles(session)
+    (trouble,) = warning.troubles(session)
     assert (trouble.count, "calls with an incident" in trouble.what) == (1, True)
     (waiting,) = reviewing.to_decide(session, campaign_id=None, limit=10)
     assert (waiting.id, waiting.later_call, waiting.choices) == (call.id, later.id, [Decision.SEEN])
@@ -254,7 +254,7 @@ def test_a_word_of_the_provider_after_not_placed_is_an_incident_that_names_the_l
     assert [str(later.id) in moment.detail for moment in story] == [True]
     decide(session, call, Decision.SEEN, now)
     tell(session, call, status(call, "forwarding", now), now)
-    assert reporting.troubles(session) == []
+    assert warning.troubles(session) == []
     assert call.incident is not None
     with pytest.raises(NotAllowed, match="was looked at before: dana decided seen"):
         decide(session, call, Decision.SEEN, now)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from campaigns import clock, db, ledger
 from campaigns.errors import NotAllowed, UnknownName
 from campaigns.models import Account, Call, Change, PhoneNumber, Prospect, Rehearsal
-from campaigns.pipeline import halting, reporting, scheduling
+from campaigns.pipeline import halting, reporting, scheduling, warning
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
@@ -103,13 +103,19 @@ def test_the_life_of_a_campaign(session: Session, now: datetime) -> None:
     factories.prospect(session, campaign, now)
     assert command(session, Command.START, now) is CampaignState.RUNNING
     assert command(session, Command.PAUSE, now, why="lunch") is CampaignState.PAUSED
-    with pytest.raises(NotAllowed, match="a paused campaign cannot pause"):
-        command(session, Command.PAUSE, now)
+    with pytest.raises(NotAllowed, match="campaign spring is paused: `outbound campaign resume spring`"):
+        command(session, Command.START, now)
+    assert command(session, Command.PAUSE, now) is CampaignState.PAUSED  # whoever was slower is told that it is
+    assert campaign.state_why == "lunch"
     assert command(session, Command.RESUME, now) is CampaignState.RUNNING
     assert command(session, Command.CANCEL, now) is CampaignState.CANCELLED
     assert [person.state for person in everybody(session)] == [ProspectState.CANCELLED]
-    with pytest.raises(NotAllowed):
-        command(session, Command.RESUME, now)
+    assert command(session, Command.CANCEL, now) is CampaignState.CANCELLED
+    for wanted in (Command.START, Command.PAUSE, Command.RESUME):
+        with pytest.raises(NotAllowed, match="campaign spring is cancelled: it is over"):
+            command(session, wanted, now)
+    done = session.scalars(select(Change.what).where(Change.subject == "campaign:spring").order_by(Change.id)).all()
+    assert done[-4:] == ["start", "pause", "resume", "cancel"]
 
 
 def test_a_campaign_with_a_start_time_waits_for_it(session: Session, now: datetime) -> None:
@@ -239,12 +245,12 @@ def test_what_is_in_flight_after_a_stop_is_named(session: Session, now: datetime
 def test_a_stopped_account_starts_again_when_its_file_is_applied(session: Session, now: datetime) -> None:
     account = factories.account(session, now)
     halting.stop_account(session, account.id, "the key is refused", now=now)
-    assert [each.what for each in reporting.troubles(session)] == ["account main is stopped: the key is refused"]
+    assert [each.what for each in warning.troubles(session)] == ["account main is stopped: the key is refused"]
     definition = AccountDefinition.model_validate(factories.ACCOUNT)
     again = scheduling.apply_account(session, definition, who="ada", now=now, real=now)
     assert again.changed == ("it may dial again",)
     assert session.get_one(Account, account.id).stop_reason is None
-    assert reporting.troubles(session) == []
+    assert warning.troubles(session) == []
 
 
 def test_a_rehearsal_is_refused_for_a_real_provider(session: Session, now: datetime) -> None:

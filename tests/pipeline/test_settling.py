@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import ledger
 from campaigns.models import Event, Outcome
-from campaigns.pipeline import ingesting, reporting, scheduling, settling
+from campaigns.pipeline import ingesting, reporting, scheduling, settling, warning
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import Command
@@ -112,7 +112,7 @@ def test_another_accounts_message_cannot_touch_the_call(session: Session, now: d
     assert event_id is not None
     assert ingesting.apply_alone(session, event_id, now=now, real=REAL, timing=TIMING) is None
     assert call.state is CallState.PLACING
-    assert reporting.troubles(session)[0].count == 1
+    assert warning.troubles(session)[0].count == 1
 
 
 def test_a_late_report_revises_the_outcome_and_cancels_the_next_call(session: Session, now: datetime) -> None:
@@ -226,7 +226,7 @@ def test_evidence_for_a_call_taken_for_not_placed_is_an_incident(session: Sessio
     tell(session, call, status(call, "ringing", now), now)
     assert call.state is CallState.NOT_PLACED
     assert call.incident is not None
-    assert [each.count for each in reporting.troubles(session)] == [1]
+    assert [each.count for each in warning.troubles(session)] == [1]
 
 
 def test_a_late_word_about_a_call_in_review_resolves_it(session: Session, now: datetime) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock, db
 from campaigns.models import Account, Call, Campaign, Pace, Prospect
-from campaigns.pipeline import dispatching, doubting, reporting
+from campaigns.pipeline import dispatching, doubting, warning
 from campaigns.rules.call_state import CallState
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
@@ -105,11 +105,11 @@ def test_a_provider_that_is_away_is_left_alone_until_it_answers(
     assert pause is not None
     assert timedelta(seconds=4) < pause <= timedelta(seconds=5)
     with db.transaction(working_database) as session:
-        assert "of none of the last 3 requests" in " ".join(each.what for each in reporting.troubles(session))
+        assert "of none of the last 3 requests" in " ".join(each.what for each in warning.troubles(session))
         moment = clock.read(session)
         assert dispatching.claim_due(session, account.id, now=now, real=moment.real, timing=Timing()) == []
         doubting.trust(session, account.id, real=moment.real)
-        assert reporting.troubles(session) == []
+        assert warning.troubles(session) == []
 
 
 def pauses(database: str) -> timedelta | None:

@@ -1,0 +1,135 @@
+"""What needs a person: what does not mend itself, and that nothing runs though there is work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from campaigns.models import Account, Call, Campaign, Event, Heartbeat, Pace
+from campaigns.rules.call_state import LIVE, CallState
+from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
+from campaigns.rules.pacing import DOUBTS
+
+BEAT_EVERY = timedelta(seconds=10)  # real time: of ticks that come each second or two, as many as are worth a write
+SILENT = timedelta(minutes=1)  # real time: a deploy takes less, and whoever looks at the screen wants to know soon
+QUEUES = ("dispatch", "events", "upkeep")  # those with periodic tasks; a caller that is missing shows by its calls
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that a person should look at."""
+
+    what: str
+    do: str
+    count: int | None = None
+    """How many of them there are; None for what is said of one account, one campaign or the whole system."""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.do}" if self.count is None else f"{self.count:,} {self.what}: {self.do}"
+
+
+# Its longest duration after its quiet period, by the real clock: with one that runs faster this only comes later.
+_LONG_AGO = Call.quiet_at + (Call.line_until - Call.intent_at) < func.clock_timestamp()
+
+
+def troubles(session: Session) -> list[Trouble]:
+    """Everything in the ledger that does not mend itself; empty means that all is well."""
+    counted = [
+        Trouble(
+            "calls in review: nobody can tell whether they were placed, and their people wait",
+            "`outbound calls review` shows them and decides",
+            _count(session, select(func.count()).where(Call.state == CallState.REVIEW)),
+        ),
+        Trouble(
+            "calls with an incident: the provider knows more of them than our ledger, somebody may be rung twice",
+            "`outbound calls review` shows them and keeps that somebody looked",
+            _count(session, select(func.count()).where(Call.incident.is_not(None), Call.incident_seen_at.is_(None))),
+        ),
+        Trouble(
+            "calls that should have ended long ago: the provider says that they go on, or does not say",
+            "look at them with `outbound calls list --live`; one that is live is ended with `outbound calls hang-up`",
+            _count(session, select(func.count()).where(Call.state.in_(LIVE | {CallState.UNKNOWN}), _LONG_AGO)),
+        ),
+        Trouble(
+            "events in the dead letter: they name no call that we know, or could not be applied",
+            "look at them with `outbound events list`; they are applied by themselves if their call turns up",
+            _count(session, select(func.count()).where(Event.applied_at.is_(None), Event.retry_at.is_(None))),
+        ),
+    ]
+    found = [trouble for trouble in counted if trouble.count]
+    found += [
+        Trouble(f"account {name} is stopped: {reason}", "mend it, then `outbound accounts apply` again")
+        for name, reason in session.execute(
+            select(Account.name, Account.stop_reason).where(Account.stop_reason.is_not(None))
+        )
+    ]
+    found += [
+        Trouble(f"campaign {name} {why}", f"mend it, then `outbound campaign resume {name}`: nobody is lost to it")
+        for name, why in session.execute(
+            select(Campaign.name, Campaign.state_why).where(
+                Campaign.state == CampaignState.PAUSED, Campaign.state_why.startswith(PAUSED_ITSELF, autoescape=True)
+            )
+        )
+    ]
+    found += [
+        Trouble(f"account {name} is frozen" + (f": {why}" if why else ""), "`outbound unfreeze` permits dialling again")
+        for name, why in session.execute(select(Account.name, Account.frozen_why).where(Account.frozen_at.is_not(None)))
+    ]
+    found += [
+        Trouble(
+            f"account {name}: the provider said of none of the last {doubts} requests what became of it",
+            "it is tried again now and then, by itself; who was to be called meanwhile waits",
+        )
+        for name, doubts in session.execute(
+            select(Account.name, Pace.doubts).join(Pace, Pace.account_id == Account.id).where(Pace.doubts >= DOUBTS)
+        )
+    ]
+    return found
+
+
+def beat(session: Session, queue: str, *, real: datetime) -> None:
+    """Note that a periodic task of the queue runs."""
+    statement = insert(Heartbeat).values(queue=queue, at=real)
+    session.execute(statement.on_conflict_do_update(index_elements=[Heartbeat.queue], set_={"at": real}))
+
+
+def silences(session: Session, *, now: datetime, real: datetime, speed: float) -> list[str]:
+    """What does not run though there is work for it, each in a few words; empty where all is well."""
+    if not _is_any_work(session):
+        return []
+    last = {row.queue: row.at for row in session.execute(select(Heartbeat.queue, Heartbeat.at))}
+    silent = [queue for queue in QUEUES if queue not in last or last[queue] < real - SILENT]
+    if len(silent) == len(QUEUES):
+        return [f"nothing runs: {_since(max(last.values(), default=None))}"]
+    found = [f"no worker takes from the queue {queue}: {_since(last.get(queue))}" for queue in silent]
+    return found + _without_callers(session, claimed_before=now - SILENT * speed, real=real)
+
+
+def _is_any_work(session: Session) -> bool:
+    waiting = Campaign.state.in_([CampaignState.RUNNING, CampaignState.SCHEDULED])
+    work = (select(Campaign.id).where(waiting), select(Call.id).where(Call.check_at.is_not(None)))
+    due = select(Event.id).where(Event.retry_at.is_not(None))
+    return bool(session.scalar(select(or_(*(query.exists() for query in (*work, due))))))
+
+
+def _without_callers(session: Session, *, claimed_before: datetime, real: datetime) -> list[str]:
+    """Claimed calls are placed within seconds, unless the provider is away or asked us to wait."""
+    dials = or_(Pace.backoff_until.is_(None), Pace.backoff_until < real - SILENT)
+    old = (Call.state == CallState.CLAIMED) & (Call.claimed_at < claimed_before)
+    waiting = session.scalar(
+        select(func.count()).select_from(Call).join(Pace, Pace.account_id == Call.account_id).where(dials, old)
+    )
+    return [f"no worker takes from the queue calls: {waiting:,} claimed calls wait for one"] if waiting else []
+
+
+def _since(last: datetime | None) -> str:
+    return "none has run yet" if last is None else f"the last sign of life was at {last:%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _count(session: Session, query: Any) -> int:
+    return int(session.scalar(query) or 0)

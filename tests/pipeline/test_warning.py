@@ -1,0 +1,79 @@
+"""Whether anything runs at all is said by what runs, not guessed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from campaigns.models import Campaign, Pace
+from campaigns.pipeline import warning
+from campaigns.pipeline.warning import QUEUES, SILENT
+from campaigns.rules.call_state import CallState
+from campaigns.rules.campaign_state import CampaignState
+from tests import factories
+from tests.pipeline.placing import REAL
+
+LATER = REAL + SILENT + timedelta(seconds=1)
+
+
+@pytest.fixture
+def campaign(session: Session, now: datetime) -> Campaign:
+    return factories.campaign(session, now)
+
+
+def silences(session: Session, now: datetime, *, real: datetime = REAL, speed: float = 1) -> list[str]:
+    session.flush()
+    return warning.silences(session, now=now, real=real, speed=speed)
+
+
+def everything_beats(session: Session, *, real: datetime) -> None:
+    for queue in QUEUES:
+        warning.beat(session, queue, real=real)
+
+
+def test_a_campaign_that_runs_while_no_worker_does_is_said(session: Session, campaign: Campaign, now: datetime) -> None:
+    assert silences(session, now) == ["nothing runs: none has run yet"]
+    everything_beats(session, real=REAL)
+    assert silences(session, now, real=REAL + SILENT) == []
+    (said,) = silences(session, now, real=LATER)
+    assert said == f"nothing runs: the last sign of life was at {REAL:%Y-%m-%d %H:%M:%S %Z}"
+
+
+@pytest.mark.parametrize("missing", QUEUES)
+def test_a_queue_without_workers_is_named(session: Session, campaign: Campaign, now: datetime, missing: str) -> None:
+    everything_beats(session, real=REAL)
+    for queue in QUEUES:
+        if queue != missing:
+            warning.beat(session, queue, real=LATER)
+    (said,) = silences(session, now, real=LATER)
+    assert said.startswith(f"no worker takes from the queue {missing}: ")
+
+
+def test_nothing_is_said_where_there_is_nothing_to_do(session: Session, campaign: Campaign, now: datetime) -> None:
+    for state in CampaignState:
+        campaign.state = state
+        waits = state in {CampaignState.RUNNING, CampaignState.SCHEDULED}
+        assert bool(silences(session, now)) == waits, state
+
+
+def test_a_call_whose_end_nobody_would_ask_about_is_work(session: Session, campaign: Campaign, now: datetime) -> None:
+    campaign.state = CampaignState.PAUSED
+    prospect = factories.prospect(session, campaign, now)
+    factories.call(session, prospect, now, state=CallState.RINGING, check_at=REAL)
+    assert silences(session, now) == ["nothing runs: none has run yet"]
+
+
+@pytest.mark.parametrize("speed", [1, 600])
+def test_claimed_calls_that_nobody_places_are_said(
+    session: Session, campaign: Campaign, now: datetime, speed: float
+) -> None:
+    everything_beats(session, real=LATER)
+    factories.call(session, factories.prospect(session, campaign, now), now)
+    later = now + timedelta(minutes=2)  # a fifth of a second in a rehearsal that runs fast
+    said = silences(session, later, real=LATER, speed=speed)
+    assert said == ["no worker takes from the queue calls: 1 claimed calls wait for one"] * (speed == 1)
+    session.scalars(select(Pace)).one().backoff_until = LATER  # they wait for the provider
+    assert silences(session, later, real=LATER, speed=speed) == []
