@@ -23,7 +23,7 @@ SWEEP_LIMIT = 500  # events to a sweep: a few seconds of work, and the next swee
 @app.task(name="events.apply")
 def apply_events(*event_ids: int) -> None:
     """Apply stored events and settle their calls. Run twice, the second finds them applied and changes nothing."""
-    apply_all(event_ids)
+    apply_all(event_ids, more=max(0, LARGEST_BATCH - len(event_ids)))
 
 
 @app.task(name="events.sweep")
@@ -35,16 +35,21 @@ def sweep() -> None:
         apply_all(waiting[start : start + LARGEST_BATCH])
 
 
-def apply_all(event_ids: Sequence[int]) -> None:
-    """Apply and settle in one transaction. Where that fails each event is tried alone, and keeps its own failure."""
+def apply_all(event_ids: Sequence[int], *, more: int = 0) -> None:
+    """Apply and settle in one transaction, with up to `more` that wait too where the workers are behind.
+
+    Where that fails each event is tried alone, and keeps its own failure.
+    """
     timing = settings().timing
     try:
         with transaction() as session:
             moment = clock.read(session)
-            applied, strays = ingesting.apply(session, event_ids, now=moment.now, real=moment.real, timing=timing)
+            applied, strays = ingesting.apply(
+                session, event_ids, now=moment.now, real=moment.real, timing=timing, more=more
+            )
             _settle(session, applied, moment)
     except Exception as problem:  # noqa: BLE001 - whatever it is, the event keeps it and is tried again
-        if len(event_ids) == 1:
+        if len(event_ids) == 1 and not more:
             _keep_failure(event_ids[0], problem)
             return
         log.warning("%s events could not be applied together: %s", len(event_ids), type(problem).__name__)

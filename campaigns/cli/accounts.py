@@ -11,7 +11,7 @@ import typer
 from campaigns import clock
 from campaigns.cli.database import transaction, who
 from campaigns.cli.files import read_toml
-from campaigns.cli.output import AsJson, print_json, print_table, say
+from campaigns.cli.output import AsJson, print_json, print_settings, print_table, say
 from campaigns.errors import InvalidDefinition, UnknownName
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.definition import AccountDefinition, read_definition
@@ -84,7 +84,7 @@ def show(name: Annotated[str, typer.Argument(help="The account's name.")], *, as
     if as_json:
         print_json(found[0] | {"lines": asdict(lines[name])})
     else:
-        print_table(f"Account {name}", ("key", "value"), (found[0] | {"lines": str(lines[name])}).items())
+        print_settings(f"Account {name}", found[0] | {"lines": str(lines[name])})
 
 
 def print_applied(kind: str, name: str, applied: scheduling.Applied) -> None:

@@ -14,7 +14,7 @@ from campaigns.cli.files import read_toml
 from campaigns.cli.hanging_up import hang_up_all
 from campaigns.cli.in_flight import as_json as in_flight_json
 from campaigns.cli.in_flight import name_them, wait_for_sending
-from campaigns.cli.output import AsJson, print_json, print_table, say
+from campaigns.cli.output import AsJson, print_json, print_settings, print_table, say
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import CampaignDefinition, read_definition
@@ -155,8 +155,7 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
         print_json(_as_json(progress) | {"definition": definition})
         return
     print_progress(progress)
-    shown = {key: value for key, value in definition.items() if value not in (None, {}, [])}
-    print_table("Definition", ("key", "value"), sorted(shown.items()))
+    print_settings("Definition", definition)
 
 
 def print_progress(progress: reporting.Progress) -> None:

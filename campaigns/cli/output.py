@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -46,6 +46,27 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         table.add_row(*row)
     wide = None if sys.stdout.isatty() else WIDEST
     Console(highlight=False, markup=False, emoji=False, width=wide).print(table)
+
+
+def print_settings(title: str, values: Mapping[str, Any]) -> None:
+    """What a file says, as a table: a key in a section as `section.key`, without what is not set."""
+    print_table(title, ("key", "value"), _flat(values))
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    match value:
+        case None | []:
+            return
+        case Mapping():
+            for name, inner in value.items():
+                yield from _flat(inner, f"{key}.{name}" if key else str(name))
+        case [Mapping(), *_]:
+            for turn, inner in enumerate(value, start=1):
+                yield from _flat(inner, f"{key} #{turn}")
+        case list():
+            yield key, ", ".join(str(each) for each in value)
+        case _:
+            yield key, value
 
 
 class _Count(ProgressColumn):

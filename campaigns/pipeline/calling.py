@@ -8,6 +8,7 @@ whatever happens there is seen as `placing`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -52,12 +53,19 @@ def await_slots(session: Session, call_ids: Collection[UUID], *, real: datetime)
     """How long each call has to wait for its send slot and for the end of a back-off.
 
     Without those that are not to be placed (any more), and those for which no worker waits: they are offered again.
+    With those of the same accounts that are late too: the workers are busy, and many are prepared as fast as one.
     """
-    rows = session.execute(
-        select(Call.id, Call.slot_at, Pace.backoff_until)
-        .join(Pace, Pace.account_id == Call.account_id)
-        .where(Call.id.in_(call_ids), Call.state == CallState.CLAIMED)
+    query = select(Call.id, Call.account_id, Call.slot_at, Pace.backoff_until).join(
+        Pace, Pace.account_id == Call.account_id
     )
+    query = query.where(Call.state == CallState.CLAIMED)
+    rows = list(session.execute(query.where(Call.id.in_(call_ids))))
+    hinted = Counter(row.account_id for row in rows)
+    for account_id in {row.account_id for row in rows if real - row.slot_at > TOGETHER}:
+        rate = session.scalar(select(Account.definition["calls_per_second"].as_float()).where(Account.id == account_id))
+        room = int((rate or 0) * TOGETHER.total_seconds()) - hinted[account_id]
+        late = query.where(Call.account_id == account_id, Call.slot_at < real - TOGETHER, Call.id.not_in(call_ids))
+        rows += session.execute(late.order_by(Call.slot_at).limit(max(0, room)))
     waits = {row.id: max(row.slot_at, row.backoff_until or row.slot_at, real) - real for row in rows}
     return {call_id: wait for call_id, wait in waits.items() if wait <= LONGEST_WAIT}
 

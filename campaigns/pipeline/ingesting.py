@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -24,6 +24,8 @@ from campaigns.rules.outcome import Ending
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import Message, MessageKind, read_call, read_stored
 
+PATIENCE = timedelta(seconds=2)  # the hint that was sent with an event normally does it within 0.1 s
+BUSY = timedelta(milliseconds=300)  # a hint is gathered for half of that; what waits longer waits for a worker
 LAST_TRY = 8  # failures after which an event goes to the dead letter: its trouble is not a passing one
 FIRST_WAIT = timedelta(seconds=1)  # doubled after each failure: the eighth comes after about four minutes
 
@@ -135,15 +137,22 @@ def store_pushed(
 
 
 def apply(
-    session: Session, event_ids: Collection[int], *, now: datetime, real: datetime, timing: Timing
+    session: Session, event_ids: Collection[int], *, now: datetime, real: datetime, timing: Timing, more: int = 0
 ) -> tuple[list[Applied], list[int]]:
     """Apply stored events to their calls, in the order in which they came.
+
+    Where they have waited long, up to `more` others that wait too are applied with them: the workers are busy, and
+    many are applied as fast as one.
 
     A call is found by our own id first, else by the provider's, and only among the calls of the event's account.
     Returns what was learned about calls' ends, and the events whose call is not known: each of these is for
     `apply_alone`. What was applied before is left out.
     """
     messages = _unapplied(session, event_ids, now=now)
+    if more and messages and _waits_long(messages.values(), real=real):
+        waiting = select(Event.id).where(Event.retry_at.between(real - PATIENCE, real), Event.failures == 0)
+        others = waiting.where(Event.id.not_in(event_ids)).order_by(Event.retry_at).limit(more)
+        messages |= _unapplied(session, session.scalars(others).all(), now=now)
     calls = _find_calls(session, messages)
     locked = lock_all(session, set(calls.values()), timing=timing)
     query = (
@@ -232,8 +241,7 @@ def failed(session: Session, event_id: int, problem: str, *, real: datetime) -> 
 
 def due(session: Session, *, real: datetime, limit: int) -> list[int]:
     """Stored events that should have been applied by now: hints that were lost, and failures to be tried again."""
-    patience = timedelta(seconds=2)  # the hint that was sent with the event normally does it within 0.1 s
-    query = select(Event.id).where(Event.retry_at <= real - patience).order_by(Event.retry_at).limit(limit)
+    query = select(Event.id).where(Event.retry_at <= real - PATIENCE).order_by(Event.retry_at).limit(limit)
     return list(session.scalars(query))
 
 
@@ -325,19 +333,29 @@ def _as_json(rows: list[dict[str, Any]]) -> str:
 class _Stored(NamedTuple):
     account_id: UUID
     message: Message
+    due_at: datetime | None
+    """Real time at which it was stored, or since which it is to be tried again."""
 
 
 def _unapplied(session: Session, event_ids: Collection[int], *, now: datetime) -> dict[int, _Stored]:
     """Whose events these are and what they say, in the order in which they came, without those applied before."""
     rows = session.execute(
-        select(Event.id, Event.account_id, Event.learned, Event.body)
+        select(Event.id, Event.account_id, Event.learned, Event.body, Event.retry_at)
         .where(Event.id.in_(event_ids), Event.applied_at.is_(None))
         .order_by(Event.id)
     )
     return {
-        event_id: _Stored(account_id, read_call(body, now=now) if learned == "asked" else read_stored(body))
-        for event_id, account_id, learned, body in rows
+        row.id: _Stored(
+            row.account_id,
+            read_call(row.body, now=now) if row.learned == "asked" else read_stored(row.body),
+            row.retry_at,
+        )
+        for row in rows
     }
+
+
+def _waits_long(stored: Iterable[_Stored], *, real: datetime) -> bool:
+    return any(each.due_at is not None and each.due_at < real - BUSY for each in stored)
 
 
 def _find_calls(session: Session, messages: Mapping[int, _Stored]) -> dict[int, UUID]:

@@ -18,7 +18,7 @@ from campaigns import db
 from campaigns.cli import database as database_
 from campaigns.cli.files import whole_file
 from campaigns.cli.outcomes import _records
-from campaigns.cli.output import print_json, print_table, say
+from campaigns.cli.output import print_json, print_settings, print_table, say
 from campaigns.cli.prospects import _rejected_path, run_import
 from campaigns.models import Campaign, Person, Prospect
 from campaigns.pipeline import exporting
@@ -38,6 +38,20 @@ def test_a_cell_is_neither_cut_nor_run_by_the_terminal(capsys: pytest.CaptureFix
     assert "x" * 150 in shown
     assert "a [31m  b :warning: [red]" in shown
     assert "\x1b" not in shown
+
+
+def test_what_a_file_says_is_shown_key_by_key_without_what_is_not_set(capsys: pytest.CaptureFixture[str]) -> None:
+    rules = [{"from": "2026-01-01"}, {"from": "2027-01-01"}]
+    retry = {"busy": ["1m", "5m"], "max_calls": 8, "counts": []}
+    print_settings("Definition", {"name": "spring", "retry": retry, "consent": {}, "ends_at": None, "rules": rules})
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert [tuple(cell.strip() for cell in row[1:3]) for row in rows] == [
+        ("name", "spring"),
+        ("retry.busy", "1m, 5m"),
+        ("retry.max_calls", "8"),
+        ("rules #1.from", "2026-01-01"),
+        ("rules #2.from", "2027-01-01"),
+    ]
 
 
 def test_json_has_a_form_for_everything_we_print(capsys: pytest.CaptureFixture[str]) -> None:

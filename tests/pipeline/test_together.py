@@ -19,6 +19,7 @@ from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.vapi.events import read_message
+from tests import factories
 from tests.pipeline.placing import accepted
 from tests.pipeline.telling import REAL, TIMING, calls_in, figures, lives, person, report, status, store
 
@@ -151,3 +152,35 @@ def test_calls_are_offered_in_lots_of_a_tenth_of_a_second(session: Session, now:
     in_order = [calls[place].id for place in (1, 2, 3, 0, 4)]
     assert lots == [in_order[:3], in_order[3:]]
     assert session.scalar(select(Pace.next_slot)) is not None
+
+
+@pytest.mark.parametrize(
+    ("late", "more", "applied"), [(0.4, 50, 3), (0.4, 1, 2), (0.4, 0, 1), (0.2, 50, 1), (3, 50, 3)]
+)
+def test_a_hint_that_comes_late_takes_others_along(
+    session: Session, now: datetime, late: float, more: int, applied: int
+) -> None:
+    stored = [store(session, call, status(call, "ringing", now), now) for call in calls_in(session, now, 4)]
+    session.get_one(Event, stored[3]).failures = 1  # one that failed is tried alone
+    session.execute(update(Event).where(Event.id == stored[0]).values(retry_at=REAL - timedelta(seconds=late)))
+    ingesting.apply(session, stored[:1], now=now, real=REAL, timing=TIMING, more=more)
+    session.flush()
+    done = session.scalars(select(Event.id).where(Event.applied_at.is_not(None)).order_by(Event.id)).all()
+    assert done == sorted(stored)[:applied]
+
+
+@pytest.mark.parametrize(
+    ("rate", "late", "waiting"), [(40.0, 0.2, 4), (20.0, 0.2, 2), (10.0, 0.2, 1), (40.0, 0.05, 1), (200.0, 0.2, 6)]
+)
+def test_a_worker_that_comes_late_takes_others_calls_along_as_far_as_they_leave_together(
+    session: Session, now: datetime, rate: float, late: float, waiting: int
+) -> None:
+    factories.account(session, now, calls_per_second=rate)
+    calls = calls_in(session, now, 7, state=CallState.CLAIMED)
+    slot = REAL - timedelta(seconds=late)
+    session.execute(update(Call).values(slot_at=slot))
+    session.execute(update(Call).where(Call.id == calls[6].id).values(slot_at=REAL))  # its own hint is on its way
+    waits = calling.await_slots(session, [calls[0].id], real=REAL)
+    assert calls[0].id in waits
+    assert calls[6].id not in waits
+    assert len(waits) == waiting
