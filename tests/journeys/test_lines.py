@@ -37,9 +37,9 @@ def test_with_fewer_lines_than_the_account_says_everybody_is_called_and_few_call
     provider = system.provider(form, speed=SPEED, concurrency=4, over_concurrency=form, outcomes={"answered": 1})
     system.account(provider, form, concurrency=9)
     system.campaign(form, account=form, retry={"max_attempts": 1, "max_calls": 20})
-    system.import_people(people(area, 30), campaign=form)
+    system.import_people(people(area, 18), campaign=form)
     system.command(Command.START, campaign=form)
-    eventually(lambda: system.progress(form).finished >= 10, "a third are called")
+    eventually(lambda: system.progress(form).finished >= 6, "a third are called")
     assert re.search(r"in use of [1-4] \(otherwise 9\)", system.outbound("accounts", "show", form))
     assert "fewer lines" in system.outbound("status")
     met_full_lines = provider.ledger()["totals"]["over_concurrency"].get(form, 0)
@@ -108,17 +108,17 @@ def test_a_campaign_whose_calls_fail_pauses_itself_and_nobody_is_lost(shared_sys
         retry={"max_attempts": 1, "max_calls": 1},
         breaker={"share": 0.5, "calls": 6},
     )
-    system.import_people(people("718", 30), campaign="failing")
+    system.import_people(people("718", 16), campaign="failing")
     system.command(Command.START, campaign="failing")
     eventually(lambda: system.progress("failing").state == CampaignState.PAUSED, "it pauses itself")
     eventually(
-        lambda: Counter(states(system, "failing").values()) == {ProspectState.WAITING: 30}, "nobody is lost to it"
+        lambda: Counter(states(system, "failing").values()) == {ProspectState.WAITING: 16}, "nobody is lost to it"
     )
     assert "too many calls failed: " in system.outbound("status", fails=True)
     provider.set(outcomes={"answered": 1})
     system.outbound("campaign", "resume", "failing")
     system.until_over("failing")
-    assert Counter(states(system, "failing").values()) == {ProspectState.COMPLETED: 30}
+    assert Counter(states(system, "failing").values()) == {ProspectState.COMPLETED: 16}
 
 
 def test_no_second_sees_more_than_one_call_too_many_whatever_becomes_of_the_workers(system: System) -> None:
@@ -131,7 +131,7 @@ def test_no_second_sees_more_than_one_call_too_many_whatever_becomes_of_the_work
     )
     system.account(provider, concurrency=40, calls_per_second=RATE)
     system.campaign()
-    system.import_people(people("212", 16))
+    system.import_people(people("212", 12))
     system.command(Command.START)
     eventually(lambda: provider.posts() >= 3, "some calls are placed")
     os.killpg(system["calls"].pid, signal.SIGSTOP)
@@ -145,5 +145,5 @@ def test_no_second_sees_more_than_one_call_too_many_whatever_becomes_of_the_work
     with system.session() as session:
         slots = session.scalars(select(Call.slot_at).where(Call.intent_at.is_not(None)).order_by(Call.slot_at)).all()
         assert session.scalar(select(Pace.next_slot)) is not None
-    assert len(slots) >= 16
+    assert len(slots) >= 12
     assert all((later - earlier).total_seconds() >= 1 / RATE - 1e-5 for earlier, later in pairwise(slots))
