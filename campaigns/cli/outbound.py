@@ -22,6 +22,7 @@ from campaigns.cli.preflight import preflight
 from campaigns.cli.prospects import prospects
 from campaigns.cli.simulator import simulator
 from campaigns.cli.status import freeze, status, unfreeze
+from campaigns.cli.suppressions import suppressions
 from campaigns.cli.up import up
 from campaigns.errors import InvalidInput, OutboundError, SetupError
 
@@ -60,6 +61,7 @@ app.add_typer(campaign, name="campaign")
 app.add_typer(prospects, name="prospects")
 app.add_typer(calls, name="calls")
 app.add_typer(outcomes, name="outcomes")
+app.add_typer(suppressions, name="suppressions")
 app.add_typer(events, name="events")
 app.add_typer(tables, name="db")
 for verb in (up, demo, simulator, status, freeze, unfreeze):

@@ -146,10 +146,7 @@ def trace(
 
     Example: outbound prospects trace +14155550142
     """
-    try:
-        number = parse(phone, default_region=None).e164
-    except InvalidPhone as problem:
-        raise InvalidInput(f"that is not a number with its country code: {problem}") from problem
+    number = read_number(phone)
     with transaction() as session:
         stories = reporting.trace(session, number)
     if as_json:
@@ -160,6 +157,14 @@ def trace(
         ("at", "campaign", "what", "detail"),
         [(s.at, s.campaign, s.what, s.detail) for s in stories],
     )
+
+
+def read_number(phone: str) -> str:
+    """The E.164 number that somebody typed. Raises `InvalidInput`."""
+    try:
+        return parse(phone, default_region=None).e164
+    except InvalidPhone as problem:
+        raise InvalidInput(f"that is not a number with its country code: {problem}") from problem
 
 
 class _Counted(io.RawIOBase):

@@ -209,12 +209,16 @@ def find(session: Session, name: str, *, lock: bool = False) -> Campaign:
     return campaign
 
 
-def still_in_flight(session: Session, campaign_id: UUID | None) -> list[tuple[UUID, CallState]]:
+def still_in_flight(
+    session: Session, campaign_id: UUID | None, *, person_id: int | None = None
+) -> list[tuple[UUID, CallState]]:
     """The calls that a stop did not prevent: those whose intent was committed before it, and those that are live.
 
-    Of one campaign, or of all.
+    Of one campaign, or of all; of one person, or of everybody.
     """
     query = select(Call.id, Call.state).where(Call.state.in_(sorted(IN_FLIGHT)))
+    if person_id is not None:
+        query = query.where(Call.person_id == person_id)
     if campaign_id is not None:
         query = query.where(Call.campaign_id == campaign_id)
     return [(call_id, state) for call_id, state in session.execute(query.order_by(Call.claimed_at))]

@@ -24,8 +24,8 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from campaigns.models import Call, Campaign, Person, Suppression
-from campaigns.pipeline import scheduling
+from campaigns.models import Call, Campaign, Person
+from campaigns.pipeline import scheduling, suppressing
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from tests.chaos.overhearing import Overhearing
@@ -319,19 +319,17 @@ class Run:
     def suppress_somebody(self) -> None:
         """Put a person on the do-not-call list whose call is claimed or was just sent, for ever."""
         with self.system.session() as session:
-            calls = select(Call.person_id).join(Person, Person.id == Call.person_id)
+            calls = select(Person.number).join(Call, Person.id == Call.person_id)
             soon = calls.where(Call.state.in_([CallState.CLAIMED, CallState.PLACING]), Person.suppressed_at.is_(None))
             found = session.scalars(soon.order_by(func.random()).limit(1)).all()
         if not found:
             return  # nobody is about to be called
         with self.system.session() as session:
-            person = session.get_one(Person, found[0], with_for_update={"key_share": True})
-            person.suppressed_at = datetime.now(UTC)
-            number = person.number
-            session.add(Suppression(person_id=person.id, reason="asked", created_at=datetime.now(UTC)))
+            now = datetime.now(UTC)
+            suppressing.suppress(session, found[0], campaign_id=None, reason="asked", who="chaos", now=now)
         returned = datetime.now(UTC)
         named = self.in_flight()
-        self.stops.append(Stop("suppress", returned, datetime.max.replace(tzinfo=UTC), named, number=number))
+        self.stops.append(Stop("suppress", returned, datetime.max.replace(tzinfo=UTC), named, number=found[0]))
 
 
 @contextmanager

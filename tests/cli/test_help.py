@@ -38,6 +38,7 @@ def test_the_nouns_and_verbs_are_all_there() -> None:
         *(f"campaign {verb}" for verb in ("apply", "start", "pause", "resume", "cancel", "list", "show")),
         *("campaign preflight", "calls list", "calls review", "calls hang-up", "calls reconcile"),
         *("prospects import", "prospects list", "prospects trace", "outcomes export"),
+        *(f"suppressions {verb}" for verb in ("add", "remove", "list")),
         *(f"events {verb}" for verb in ("list", "retry", "dismiss", "counts")),
     }
 

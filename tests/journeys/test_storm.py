@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from campaigns.models import Call, Event, Person, Suppression
+from campaigns.models import Call, Event
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
@@ -86,11 +86,7 @@ def test_every_promise_is_kept(system: System) -> None:
     system.account(provider, concurrency=LINES)
     system.campaign(windows=str(HOURS), ends_at=ENDS.isoformat())
     system.campaign("autumn", windows=str(HOURS), ends_at=ENDS.isoformat(), max_concurrency=4)
-    with system.session() as session:
-        asked = Person(number=SUPPRESSED, created_at=ORIGIN)
-        session.add(asked)
-        session.flush()
-        session.add(Suppression(person_id=asked.id, reason="asked", created_at=ORIGIN))
+    system.outbound("suppressions", "add", SUPPRESSED)
     everybody = NEW_YORK + SAME_DESK + CHICAGO + LOS_ANGELES + NOWHERE + UNUSABLE
     report = system.import_people(everybody)
     assert (report["new"], report["already_there"], report["rejected"]) == (len(everybody) - 2, 1, 1)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import db
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent, Throttled
-from campaigns.models import Account, Call, Campaign, Event, Outcome, Person, Prospect, Suppression
+from campaigns.models import Account, Call, Campaign, Event, Outcome, Person, Prospect
 from campaigns.pipeline import (
     breaking,
     calling,
@@ -27,6 +27,7 @@ from campaigns.pipeline import (
     reviewing,
     scheduling,
     settling,
+    suppressing,
 )
 from campaigns.pipeline.calling import Prepared
 from campaigns.pipeline.ingesting import Applied
@@ -285,8 +286,8 @@ class Workers:
         if person_id in self.suppressed:
             return
         with self.transaction() as session:
-            session.execute(update(Person).where(Person.id == person_id).values(suppressed_at=self.now))
-            session.add(Suppression(person_id=person_id, reason="asked", created_at=self.now))
+            number = session.get_one(Person, person_id).number
+            suppressing.suppress(session, number, campaign_id=None, reason="asked", who="test", now=self.now)
         self.suppressed.add(person_id)
 
     def say(self, call_id: UUID, decision: Decision) -> None:

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns import clock, db
 from campaigns.cli.in_flight import wait_for_sending
-from campaigns.models import Call, Person, Prospect, Suppression
-from campaigns.pipeline import scheduling
+from campaigns.models import Call, Person, Prospect
+from campaigns.pipeline import scheduling, suppressing
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import Command
 from campaigns.rules.definition import AccountDefinition
@@ -50,8 +50,8 @@ def stop(session: Session, how: str, now: datetime) -> None:
         case "freeze":
             scheduling.set_frozen(session, frozen=True, who="test", now=now, why=None)
         case _:
-            (person_id,) = session.scalars(update(Person).values(suppressed_at=now).returning(Person.id))
-            session.add(Suppression(person_id=person_id, reason="asked", created_at=now))
+            number = session.scalars(select(Person.number)).one()
+            suppressing.suppress(session, number, campaign_id=None, reason="asked", who="test", now=now)
     session.flush()
 
 
