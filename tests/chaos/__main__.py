@@ -34,7 +34,12 @@ def main() -> int:
     people = {case.name: size(case, options.prospects, full=options.full) for case in cases}
     everybody = sum(people.values()) + FOR_A_GUARD * len(removals)
     minutes = (everybody / PER_SECOND + AROUND * (len(cases) + len(removals))) / 60
-    say(f"{len(cases)} cases and {len(removals)} guards, {everybody} prospects: about {minutes:.0f} minutes")
+    what = [
+        f"{len(found)} {kind}{'s' * (len(found) != 1)}"
+        for found, kind in ((cases, "case"), (removals, "guard"))
+        if found
+    ]
+    say(f"{' and '.join(what) or 'nothing'} to run, {everybody:,} prospects: about {minutes:.0f} minutes")
     failed = False
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # by the blocks' ends, which end what was started
     with Servers() as servers:

@@ -210,7 +210,7 @@ CASES: tuple[Case, ...] = (
     forced("before_recording", 0.03),
     Case("workers killed", workers_killed),
     Case("everything killed", everything_killed),
-    Case("two dispatchers and beats", extra=TWO_DISPATCHERS, lines=FEW_LINES, shared=0.4),
+    Case("two dispatchers and beats", extra=TWO_DISPATCHERS, lines={"main": 10, "second": 5}, shared=0.4),
     Case("asleep past the lease", asleep(3.0)),
     Case("asleep past the quiet period", asleep(QUIET + 3)),
     Case(
