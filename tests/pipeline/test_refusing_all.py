@@ -8,12 +8,22 @@ import pytest
 from sqlalchemy.orm import Session
 
 from campaigns.errors import CallRefused
+from campaigns.models import Call, Campaign
 from campaigns.pipeline import breaking, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.prospect_state import ProspectState
 from tests import factories
 from tests.pipeline.placing import accepted, fail, person, prepare, record
+
+
+def under_way(session: Session, now: datetime, many: int) -> tuple[Campaign, list[Call]]:
+    """A campaign, and calls of it whose intents are committed."""
+    campaign = factories.campaign(session, now)
+    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(many)]
+    for call in calls:
+        assert prepare(session, call.id, now) is not None
+    return campaign, calls
 
 
 def test_five_refusals_in_a_row_pause_the_campaign_and_lose_nobody(session: Session, now: datetime) -> None:
@@ -36,10 +46,7 @@ def test_five_refusals_in_a_row_pause_the_campaign_and_lose_nobody(session: Sess
 
 
 def test_refusals_that_come_side_by_side_or_after_the_pause_lose_nobody_either(session: Session, now: datetime) -> None:
-    campaign = factories.campaign(session, now)
-    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(9)]
-    for call in calls:
-        assert prepare(session, call.id, now) is not None
+    campaign, calls = under_way(session, now, 9)
     paused = []
     for done, call in enumerate(calls, start=1):
         fail(session, call, CallRefused("number not found", status=400), now)
@@ -54,10 +61,7 @@ def test_refusals_that_come_side_by_side_or_after_the_pause_lose_nobody_either(s
 
 
 def test_refusals_of_what_was_under_way_lose_nobody_after_a_resume_either(session: Session, now: datetime) -> None:
-    campaign = factories.campaign(session, now)
-    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(9)]
-    for call in calls:
-        assert prepare(session, call.id, now) is not None
+    campaign, calls = under_way(session, now, 9)
     later = now + timedelta(seconds=20)
     for at, refused in ((now, calls[:5]), (later, calls[5:])):
         for call in refused:
@@ -76,10 +80,7 @@ def test_refusals_of_what_was_under_way_lose_nobody_after_a_resume_either(sessio
 def test_of_those_under_way_nobody_is_lost_to_a_later_pause_nor_called_after_a_cancel(
     session: Session, now: datetime, after: Command
 ) -> None:
-    campaign = factories.campaign(session, now)
-    calls = [factories.call(session, factories.prospect(session, campaign, now), now) for _ in range(6)]
-    for call in calls:
-        assert prepare(session, call.id, now) is not None
+    campaign, calls = under_way(session, now, 6)
     for call in calls[:5]:
         fail(session, call, CallRefused("assistant not found", status=400), now)
     session.flush()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socketserver
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 
@@ -32,14 +34,24 @@ class _HangUp(socketserver.BaseRequestHandler):
         self.server.asked.append(self.request.recv(65_536).decode().splitlines()[0])
 
 
-@pytest.fixture
-def silent_provider() -> Iterator[Silent]:
-    with Silent() as server:
+Server = TypeVar("Server", bound=socketserver.BaseServer)
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """The server, answering in a thread of its own until the end of the block."""
+    with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def silent_provider() -> Iterator[Silent]:
+    with serving(Silent()) as server:
+        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import AccountDefinition
 from campaigns.vapi.client import Client
 from tests import factories
+from tests.workers.conftest import serving
 from workers import upkeep
 from workers.listings import find_all
 
@@ -72,12 +72,8 @@ class _Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def lister() -> Iterator[Lister]:
-    with Lister() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving(Lister()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def question(lister: Lister, intent_at: datetime, *, created: timedelta | None = None, quiet: bool = False) -> Question:
