@@ -76,8 +76,9 @@ def _intend(calls: set[UUID]) -> tuple[list[Ready], set[UUID]]:
         )
         moment, read_at = clock.read(session), time.monotonic()
         prepared = calling.prepare(session, held, now=moment.now, real=moment.real)
-    # The others were withdrawn, taken by another, or have another slot: the next look tells.
-    left = waits.keys() - {each.call_id for each in prepared}
+    # The others were withdrawn, taken by another, or have another slot: the next look tells. Those that were only taken
+    # along have a hint of their own.
+    left = (calls & waits.keys()) - {each.call_id for each in prepared}
     by_account: dict[UUID, list[Prepared]] = {}
     for each in prepared:
         by_account.setdefault(each.account_id, []).append(each)
