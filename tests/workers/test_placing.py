@@ -96,8 +96,9 @@ def test_a_provider_that_is_away_is_left_alone_until_it_answers(
 ) -> None:
     with db.transaction(working_database) as session:
         account = factories.account(session, now, base_url=silent_provider.url)
-        call_ids = [claimed(session, now) for _ in range(3)]
-    for asked, call_id in enumerate(call_ids, 1):
+    for asked in (1, 2, 3):
+        with db.transaction(working_database) as session:
+            call_id = claimed(session, now)
         assert pauses(working_database) is None
         place_calls(str(call_id))
         assert len(silent_provider.asked) == asked
