@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -77,7 +77,9 @@ def _account_definition(stored: str) -> AccountDefinition:
     return AccountDefinition.model_validate(orjson.loads(stored))
 
 
-def gather(session: Session, prospect_ids: Collection[int]) -> dict[int, Facts]:
+def gather(
+    session: Session, prospect_ids: Collection[int], *, campaigns: Mapping[UUID, CampaignFacts] | None = None
+) -> dict[int, Facts]:
     """The facts about each of these prospects, as the database has them now."""
     other = aliased(Call)
     rows = session.execute(
@@ -107,7 +109,8 @@ def gather(session: Session, prospect_ids: Collection[int]) -> dict[int, Facts]:
             .label("closing"),
         ).where(Prospect.id.in_(prospect_ids))
     ).all()
-    campaigns = about_campaigns(session, {row.campaign_id for row in rows})
+    if campaigns is None:
+        campaigns = about_campaigns(session, {row.campaign_id for row in rows})
     return {
         row.id: _facts(
             campaigns[row.campaign_id],

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import Text, and_, exists, or_, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Text, and_, exists, or_, select, text, tuple_, update
 from sqlalchemy import cast as as_type
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Mapped, Session
+from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
 from campaigns.facts import CampaignFacts, about_campaigns, gather
@@ -24,7 +24,7 @@ from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 
-T = TypeVar("T")
+Row = TypeVar("Row", Call, Prospect)
 
 _GUARD = text("SELECT pg_advisory_xact_lock(hashtextextended(word, 0)) FROM unnest(CAST(:words AS text[])) AS word")
 
@@ -70,12 +70,12 @@ def lock_all(session: Session, call_ids: Collection[UUID], *, timing: Timing) ->
 
     All prospects come before all calls and each kind in the order of its ids, so that no two batches deadlock.
     """
-    prospect_ids = session.scalars(select(Call.prospect_id).where(Call.id.in_(call_ids))).all()
-    if not prospect_ids:
-        return {}
     # NO KEY UPDATE: rows that refer to these by a foreign key can still be written meanwhile.
-    prospects = {prospect.id: prospect for prospect in _locked(session, Prospect, Prospect.id, prospect_ids)}
-    calls = list(_locked(session, Call, Call.id, call_ids))
+    called = select(Call.prospect_id).where(Call.id.in_(call_ids))
+    prospects = {prospect.id: prospect for prospect in _locked(session, Prospect, Prospect.id.in_(called))}
+    if not prospects:
+        return {}
+    calls = list(_locked(session, Call, Call.id.in_(call_ids)))
     campaigns = about_campaigns(session, {call.campaign_id for call in calls})
     return {
         call.id: Locked(
@@ -88,8 +88,8 @@ def lock_all(session: Session, call_ids: Collection[UUID], *, timing: Timing) ->
     }
 
 
-def _locked(session: Session, kind: type[T], column: Mapped[Any], ids: Collection[object]) -> Iterable[T]:
-    query = select(kind).where(column.in_(ids)).order_by(column).with_for_update(key_share=True)
+def _locked(session: Session, kind: type[Row], which: ColumnElement[bool]) -> Iterable[Row]:
+    query = select(kind).where(which).order_by(kind.id).with_for_update(key_share=True)
     return session.scalars(query.execution_options(populate_existing=True))
 
 

@@ -75,7 +75,7 @@ def _apply_alone(event_id: int) -> None:
 
 
 def _settle(session: Session, applied: Sequence[Applied], moment: Moment) -> None:
-    ends = [Ended(each.call_id, each.ending, learned=each.learned) for each in applied]
+    ends = [Ended(each.call_id, each.ending, learned=each.learned, locked=each.locked) for each in applied]
     if ends:
         settling.settle(session, *ends, now=moment.now, timing=settings().timing)
 

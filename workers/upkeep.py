@@ -157,6 +157,6 @@ def _learn(session: Session, question: Question, record: Mapping[str, Any], mome
         return None
     applied = ingesting.apply_alone(session, event_id, now=moment.now, real=moment.real, timing=timing)
     if applied is not None:
-        ended = Ended(applied.call_id, applied.ending, learned="asked")
+        ended = Ended(applied.call_id, applied.ending, learned="asked", locked=applied.locked)
         settling.settle(session, ended, now=moment.now, timing=timing)
     return applied

@@ -106,6 +106,6 @@ def _take_in(url: str, account_id: UUID, placed: Placed, record: Mapping[str, An
         if event_id is None:
             return became
         applied, _ = ingesting.apply(session, [event_id], now=moment.now, real=moment.real, timing=timing)
-        ends = [Ended(each.call_id, each.ending, learned="asked") for each in applied]
+        ends = [Ended(each.call_id, each.ending, learned="asked", locked=each.locked) for each in applied]
         settling.settle(session, *ends, now=moment.now, timing=timing)
     return became

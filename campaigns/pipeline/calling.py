@@ -12,12 +12,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, select, text
+from sqlalchemy import ColumnElement, select, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent
 from campaigns.facts import gather
@@ -84,20 +83,19 @@ def hold_still(session: Session, call_ids: Collection[UUID], *, timing: Timing) 
     Account, campaign and person are share-locked, so a freeze, a pause or a suppression waits for us or is seen by
     us. We may wait for them too: read the clock after this, not before, or calling hours are judged by the past.
     """
-    rows = session.execute(select(Call.account_id, Call.campaign_id, Call.person_id).where(Call.id.in_(call_ids))).all()
-    _share(session, Account.id, {row.account_id for row in rows})
-    _share(session, Campaign.id, {row.campaign_id for row in rows})
-    numbers = {row.id: row.number for row in _share(session, Person.id, {row.person_id for row in rows}, Person.number)}
-    locked = lock_all(session, call_ids, timing=timing)
+    query = (
+        select(Call.id, Person.number)
+        .join(Account, Account.id == Call.account_id)
+        .join(Campaign, Campaign.id == Call.campaign_id)
+        .join(Person, Person.id == Call.person_id)
+        .where(Call.id.in_(call_ids))
+        .order_by(Account.id, Campaign.id, Person.id)
+        .with_for_update(read=True, of=(Account, Campaign, Person))
+    )
+    numbers = {row.id: row.number for row in session.execute(query)}
+    locked = lock_all(session, numbers.keys(), timing=timing)
     claimed = [one for one in locked.values() if one.call.state == CallState.CLAIMED]
-    return [Held(one, numbers[one.call.person_id]) for one in sorted(claimed, key=lambda one: one.call.slot_at)]
-
-
-def _share(
-    session: Session, column: InstrumentedAttribute[Any], ids: Collection[object], *more: InstrumentedAttribute[Any]
-) -> Sequence[Row[Any]]:
-    query = select(column, *more).where(column.in_(ids)).order_by(column)  # one order: no deadlocks
-    return session.execute(query.with_for_update(read=True)).all()
+    return [Held(one, numbers[one.call.id]) for one in sorted(claimed, key=lambda one: one.call.slot_at)]
 
 
 def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: datetime) -> list[Prepared]:
@@ -107,7 +105,8 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
     slot is not now or in a moment: these stay claimed, and `await_slots` says when they may leave.
     """
     slots = _Slots(session, {one.locked.call.account_id for one in held}, real)
-    facts = gather(session, [one.locked.prospect.id for one in held])
+    campaigns = {one.locked.campaign.id: one.locked.campaign for one in held}  # as they were under their locks
+    facts = gather(session, [one.locked.prospect.id for one in held], campaigns=campaigns)
     caller_ids = _caller_ids(session, {one.locked.call.phone_number_id for one in held})
     prepared = []
     for one in held:

@@ -62,6 +62,8 @@ class Applied:
     learned: str
     freed: bool
     """Whether this event ended the call, so that its line is free now."""
+    locked: Locked
+    """The call, until the end of the transaction."""
 
 
 class Became(StrEnum):
@@ -226,7 +228,9 @@ def _apply(
     event.effect = str(effect)
     if message.ending is None or evidence is Evidence.CONFLICT:
         return None
-    return Applied(call.id, call.account_id, call.campaign_id, message.ending, event.learned, freed=freed)
+    return Applied(
+        call.id, call.account_id, call.campaign_id, message.ending, event.learned, freed=freed, locked=locked
+    )
 
 
 def failed(session: Session, event_id: int, problem: str, *, real: datetime) -> bool:

@@ -35,6 +35,8 @@ class Ended:
     """`pushed` or `asked`."""
     give_up: bool = False
     """The report will not come: what is known has to do."""
+    locked: Locked | None = None
+    """The call, where this transaction has locked it already."""
 
 
 _Again = dict[Prospect, str | None]
@@ -47,7 +49,8 @@ def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dic
     Returns the prospects' states by the ids of their calls, without the calls whose report is still waited for. A
     later report may revise the outcome or cancel a due time; it never makes a final prospect due again.
     """
-    locked = lock_all(session, {each.call_id for each in ends}, timing=timing)
+    locked = {each.call_id: each.locked for each in ends if each.locked is not None}
+    locked |= lock_all(session, {each.call_id for each in ends} - locked.keys(), timing=timing)
     known = session.scalars(select(Outcome).where(Outcome.call_id.in_(list(locked))))
     kept = {outcome.call_id: outcome for outcome in known}
     settled: list[Locked] = []

@@ -225,7 +225,7 @@ class Workers:
         self.conclude(applied)
 
     def settle(self, session: Session, applied: Sequence[Applied]) -> None:
-        ends = [Ended(each.call_id, each.ending, learned=each.learned) for each in applied]
+        ends = [Ended(each.call_id, each.ending, learned=each.learned, locked=each.locked) for each in applied]
         if ends:
             settling.settle(session, *ends, now=self.now, timing=TIMING)
 
