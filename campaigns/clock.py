@@ -26,18 +26,21 @@ class Moment:
     """Campaign seconds per real second; 1.0 unless it is a rehearsal."""
 
 
+_READ = (
+    select(
+        func.clock_timestamp(type_=TIMESTAMP(timezone=True)).label("real"),
+        Rehearsal.origin_at,
+        Rehearsal.started_at,
+        Rehearsal.speed,
+    )
+    .select_from(select(literal_column("1")).subquery())
+    .outerjoin(Rehearsal, Rehearsal.id == 1)
+)
+
+
 def read(session: Session) -> Moment:
     """The time by the database's clock, so that every machine agrees; read it once in a transaction."""
-    row = session.execute(
-        select(
-            func.clock_timestamp(type_=TIMESTAMP(timezone=True)).label("real"),
-            Rehearsal.origin_at,
-            Rehearsal.started_at,
-            Rehearsal.speed,
-        )
-        .select_from(select(literal_column("1")).subquery())
-        .outerjoin(Rehearsal, Rehearsal.id == 1)
-    ).one()
+    row = session.execute(_READ).one()
     if row.speed is None:
         return Moment(now=row.real, real=row.real, speed=1.0)
     return Moment(now=row.origin_at + (row.real - row.started_at) * row.speed, real=row.real, speed=row.speed)

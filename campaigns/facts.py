@@ -10,7 +10,18 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
-from sqlalchemy import ColumnElement, ScalarSelect, SQLColumnExpression, Text, and_, cast, exists, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    SQLColumnExpression,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    exists,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session, aliased
 
 from campaigns.models import Account, Call, Campaign, Consent, Outcome, Prospect, Suppression
@@ -37,21 +48,24 @@ class CampaignFacts:
     account_stop: str | None
 
 
+_CAMPAIGNS = (
+    select(
+        Campaign.id,
+        Campaign.account_id,
+        Campaign.state,
+        cast(Campaign.definition, Text).label("definition"),
+        cast(Account.definition, Text).label("account"),
+        Account.frozen_at,
+        Account.stop_reason,
+    )
+    .join(Account, Account.id == Campaign.account_id)
+    .where(Campaign.id.in_(bindparam("ids", expanding=True)))
+)
+
+
 def about_campaigns(session: Session, campaign_ids: Collection[UUID]) -> dict[UUID, CampaignFacts]:
     """What is the same for every prospect, for each of these campaigns."""
-    rows = session.execute(
-        select(
-            Campaign.id,
-            Campaign.account_id,
-            Campaign.state,
-            cast(Campaign.definition, Text).label("definition"),
-            cast(Account.definition, Text).label("account"),
-            Account.frozen_at,
-            Account.stop_reason,
-        )
-        .join(Account, Account.id == Campaign.account_id)
-        .where(Campaign.id.in_(campaign_ids))
-    )
+    rows = session.execute(_CAMPAIGNS, {"ids": list(campaign_ids)})
     return {
         row.id: CampaignFacts(
             id=row.id,
@@ -81,34 +95,7 @@ def gather(
     session: Session, prospect_ids: Collection[int], *, campaigns: Mapping[UUID, CampaignFacts] | None = None
 ) -> dict[int, Facts]:
     """The facts about each of these prospects, as the database has them now."""
-    other = aliased(Call)
-    rows = session.execute(
-        select(
-            Prospect.id,
-            Prospect.campaign_id,
-            Prospect.country,
-            Prospect.states,
-            Prospect.zones,
-            Prospect.attempts,
-            Prospect.calls,
-            Prospect.not_before,
-            suppressed(Prospect.person_id, Prospect.campaign_id).label("suppressed"),
-            consented(Prospect.person_id, Prospect.campaign_id).label("own_consent"),
-            exists()
-            .where(
-                other.person_id == Prospect.person_id,
-                other.prospect_id != Prospect.id,
-                other.state.in_(sorted(HOLDS_PERSON)),
-            )
-            .label("person_in_call"),
-            select(Outcome.outcome)
-            .where(Outcome.prospect_id == Prospect.id, Outcome.outcome.in_(sorted(CLOSING)))
-            .order_by(Outcome.created_at.desc())
-            .limit(1)
-            .scalar_subquery()
-            .label("closing"),
-        ).where(Prospect.id.in_(prospect_ids))
-    ).all()
+    rows = session.execute(_PROSPECTS, {"ids": list(prospect_ids)}).all()
     if campaigns is None:
         campaigns = about_campaigns(session, {row.campaign_id for row in rows})
     return {
@@ -163,6 +150,34 @@ def consented(person_id: SQLColumnExpression[int], campaign_id: SQLColumnExpress
         Consent.withdrawn_at.is_(None),
         or_(Consent.campaign_id.is_(None), Consent.campaign_id == campaign_id),
     )
+
+
+_other = aliased(Call)
+_PROSPECTS = select(
+    Prospect.id,
+    Prospect.campaign_id,
+    Prospect.country,
+    Prospect.states,
+    Prospect.zones,
+    Prospect.attempts,
+    Prospect.calls,
+    Prospect.not_before,
+    suppressed(Prospect.person_id, Prospect.campaign_id).label("suppressed"),
+    consented(Prospect.person_id, Prospect.campaign_id).label("own_consent"),
+    exists()
+    .where(
+        _other.person_id == Prospect.person_id,
+        _other.prospect_id != Prospect.id,
+        _other.state.in_(sorted(HOLDS_PERSON)),
+    )
+    .label("person_in_call"),
+    select(Outcome.outcome)
+    .where(Outcome.prospect_id == Prospect.id, Outcome.outcome.in_(sorted(CLOSING)))
+    .order_by(Outcome.created_at.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label("closing"),
+).where(Prospect.id.in_(bindparam("ids", expanding=True)))
 
 
 def next_call(call: type[Call]) -> ScalarSelect[UUID]:

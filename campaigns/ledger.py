@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar, cast
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, and_, exists, or_, select, text, tuple_, update
+from sqlalchemy import BindParameter, Table, Text, and_, bindparam, exists, or_, select, text, tuple_, update
 from sqlalchemy import cast as as_type
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -24,9 +24,30 @@ from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 
-Row = TypeVar("Row", Call, Prospect)
-
 _GUARD = text("SELECT pg_advisory_xact_lock(hashtextextended(word, 0)) FROM unnest(CAST(:words AS text[])) AS word")
+
+# Here and elsewhere what is asked for each call is written once: to build a query takes as long as to run it.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+# NO KEY UPDATE: rows that refer to these by a foreign key can still be written meanwhile.
+_LOCK_PROSPECTS = (
+    select(Prospect)
+    .where(Prospect.id.in_(select(Call.prospect_id).where(Call.id.in_(_IDS))))
+    .order_by(Prospect.id)
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
+_LOCK_CALLS = (
+    select(Call)
+    .where(Call.id.in_(_IDS))
+    .order_by(Call.id)
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
+_TALLY = insert(cast("Table", Tally.__table__))
+_ADD = _TALLY.on_conflict_do_update(
+    index_elements=[Tally.campaign_id, Tally.name, Tally.slot],
+    set_={"count": Tally.count + _TALLY.excluded.count},
+)
 
 Counts = Counter[tuple[UUID, str, int]]
 
@@ -70,12 +91,11 @@ def lock_all(session: Session, call_ids: Collection[UUID], *, timing: Timing) ->
 
     All prospects come before all calls and each kind in the order of its ids, so that no two batches deadlock.
     """
-    # NO KEY UPDATE: rows that refer to these by a foreign key can still be written meanwhile.
-    called = select(Call.prospect_id).where(Call.id.in_(call_ids))
-    prospects = {prospect.id: prospect for prospect in _locked(session, Prospect, Prospect.id.in_(called))}
+    ids = {"ids": list(call_ids)}
+    prospects = {prospect.id: prospect for prospect in session.scalars(_LOCK_PROSPECTS, ids)}
     if not prospects:
         return {}
-    calls = list(_locked(session, Call, Call.id.in_(call_ids)))
+    calls = session.scalars(_LOCK_CALLS, ids).all()
     campaigns = about_campaigns(session, {call.campaign_id for call in calls})
     return {
         call.id: Locked(
@@ -86,11 +106,6 @@ def lock_all(session: Session, call_ids: Collection[UUID], *, timing: Timing) ->
         )
         for call in calls
     }
-
-
-def _locked(session: Session, kind: type[Row], which: ColumnElement[bool]) -> Iterable[Row]:
-    query = select(kind).where(which).order_by(kind.id).with_for_update(key_share=True)
-    return session.scalars(query.execution_options(populate_existing=True))
 
 
 def move(locked: Locked, evidence: Evidence, *, now: datetime, real: datetime, why: str | None = None) -> Verdict:
@@ -288,10 +303,4 @@ def write_tallies(session: Session) -> None:
     if not rows:
         return
     session.flush()
-    statement = insert(Tally).values(rows)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[Tally.campaign_id, Tally.name, Tally.slot],
-            set_={"count": Tally.count + statement.excluded.count},
-        )
-    )
+    session.execute(_ADD, rows)

@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, text
+from sqlalchemy import BindParameter, ColumnElement, bindparam, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -48,22 +49,38 @@ class Prepared:
     """Real time since before the intent after which it must not be sent any more."""
 
 
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_CLAIMED = (
+    select(Call.id, Call.account_id, Call.slot_at, Pace.backoff_until)
+    .join(Pace, Pace.account_id == Call.account_id)
+    .where(Call.state == CallState.CLAIMED)
+)
+_CLAIMED_NOW = _CLAIMED.where(Call.id.in_(_IDS))
+_HOLD = (
+    select(Call.id, Person.number)
+    .join(Account, Account.id == Call.account_id)
+    .join(Campaign, Campaign.id == Call.campaign_id)
+    .join(Person, Person.id == Call.person_id)
+    .where(Call.id.in_(_IDS))
+    .order_by(Account.id, Campaign.id, Person.id)
+    .with_for_update(read=True, of=(Account, Campaign, Person))
+)
+_PACES = select(Pace).where(Pace.account_id.in_(_IDS))
+_CALLER_IDS = select(PhoneNumber.id, PhoneNumber.provider_id).where(PhoneNumber.id.in_(_IDS))
+
+
 def await_slots(session: Session, call_ids: Collection[UUID], *, real: datetime) -> dict[UUID, timedelta]:
     """How long each call has to wait for its send slot and for the end of a back-off.
 
     Without those that are not to be placed (any more), and those for which no worker waits: they are offered again.
     With those of the same accounts that are late too: the workers are busy, and many are prepared as fast as one.
     """
-    query = select(Call.id, Call.account_id, Call.slot_at, Pace.backoff_until).join(
-        Pace, Pace.account_id == Call.account_id
-    )
-    query = query.where(Call.state == CallState.CLAIMED)
-    rows = list(session.execute(query.where(Call.id.in_(call_ids))))
+    rows = list(session.execute(_CLAIMED_NOW, {"ids": list(call_ids)}))
     hinted = Counter(row.account_id for row in rows)
     for account_id in {row.account_id for row in rows if real - row.slot_at > TOGETHER}:
         rate = session.scalar(select(Account.definition["calls_per_second"].as_float()).where(Account.id == account_id))
         room = int((rate or 0) * TOGETHER.total_seconds()) - hinted[account_id]
-        late = query.where(Call.account_id == account_id, Call.slot_at < real - TOGETHER, Call.id.not_in(call_ids))
+        late = _CLAIMED.where(Call.account_id == account_id, Call.slot_at < real - TOGETHER, Call.id.not_in(call_ids))
         rows += session.execute(late.order_by(Call.slot_at).limit(max(0, room)))
     waits = {row.id: max(row.slot_at, row.backoff_until or row.slot_at, real) - real for row in rows}
     return {call_id: wait for call_id, wait in waits.items() if wait <= LONGEST_WAIT}
@@ -83,16 +100,7 @@ def hold_still(session: Session, call_ids: Collection[UUID], *, timing: Timing) 
     Account, campaign and person are share-locked, so a freeze, a pause or a suppression waits for us or is seen by
     us. We may wait for them too: read the clock after this, not before, or calling hours are judged by the past.
     """
-    query = (
-        select(Call.id, Person.number)
-        .join(Account, Account.id == Call.account_id)
-        .join(Campaign, Campaign.id == Call.campaign_id)
-        .join(Person, Person.id == Call.person_id)
-        .where(Call.id.in_(call_ids))
-        .order_by(Account.id, Campaign.id, Person.id)
-        .with_for_update(read=True, of=(Account, Campaign, Person))
-    )
-    numbers = {row.id: row.number for row in session.execute(query)}
+    numbers = {row.id: row.number for row in session.execute(_HOLD, {"ids": list(call_ids)})}
     locked = lock_all(session, numbers.keys(), timing=timing)
     claimed = [one for one in locked.values() if one.call.state == CallState.CLAIMED]
     return [Held(one, numbers[one.call.id]) for one in sorted(claimed, key=lambda one: one.call.slot_at)]
@@ -157,7 +165,7 @@ class _Slots:
     def __init__(self, session: Session, account_ids: Collection[UUID], real: datetime) -> None:
         self._session = session
         self._real = real
-        paces = session.scalars(select(Pace).where(Pace.account_id.in_(account_ids)))
+        paces = session.scalars(_PACES, {"ids": list(account_ids)})
         self._paces = {pace.account_id: pace for pace in paces}
         self._locked: set[UUID] = set()
 
@@ -217,7 +225,7 @@ def take_turns(pace: Pace, calls: Sequence[Prepared], *, real: datetime) -> list
 
 
 def _caller_ids(session: Session, number_ids: Collection[UUID]) -> dict[UUID, str]:
-    rows = session.execute(select(PhoneNumber.id, PhoneNumber.provider_id).where(PhoneNumber.id.in_(number_ids)))
+    rows = session.execute(_CALLER_IDS, {"ids": list(number_ids)})
     return {row.id: row.provider_id for row in rows}
 
 

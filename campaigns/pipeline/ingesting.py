@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import and_, func, select, text
+from sqlalchemy import BindParameter, and_, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, defer
 
@@ -42,6 +42,21 @@ _EVIDENCE = {
 _DEAD = and_(Event.applied_at.is_(None), Event.retry_at.is_(None))
 
 # As one parameter however many rows: the driver's work for each value would be half of storing it.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_UNAPPLIED = (
+    select(Event.id, Event.account_id, Event.learned, Event.body, Event.retry_at)
+    .where(Event.id.in_(_IDS), Event.applied_at.is_(None))
+    .order_by(Event.id)
+)
+_CALLS = select(Call.account_id, Call.id).where(Call.id.in_(_IDS))
+_LOCK_EVENTS = (
+    select(Event)
+    .where(Event.id.in_(_IDS), Event.applied_at.is_(None))  # somebody may have applied it meanwhile
+    .order_by(Event.id)
+    .options(defer(Event.body))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
 _STORE_PUSHED = text("""
     INSERT INTO events (account_id, provider_id, learned, type, dedupe_key, body, occurred_at, received_at, retry_at)
     SELECT account_id, provider_id, 'pushed', type, dedupe_key, body, occurred_at, :now, :real
@@ -157,16 +172,8 @@ def apply(
         messages |= _unapplied(session, session.scalars(others).all(), now=now)
     calls = _find_calls(session, messages)
     locked = lock_all(session, set(calls.values()), timing=timing)
-    query = (
-        select(Event)
-        .where(Event.id.in_(list(calls)), Event.applied_at.is_(None))  # somebody may have applied it meanwhile
-        .order_by(Event.id)
-        .options(defer(Event.body))
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
     applied = []
-    for event in session.scalars(query).all():
+    for event in session.scalars(_LOCK_EVENTS, {"ids": list(calls)}).all():
         found = _apply(session, event, messages[event.id].message, locked[calls[event.id]], now=now, real=real)
         if found is not None:
             applied.append(found)
@@ -343,11 +350,7 @@ class _Stored(NamedTuple):
 
 def _unapplied(session: Session, event_ids: Collection[int], *, now: datetime) -> dict[int, _Stored]:
     """Whose events these are and what they say, in the order in which they came, without those applied before."""
-    rows = session.execute(
-        select(Event.id, Event.account_id, Event.learned, Event.body, Event.retry_at)
-        .where(Event.id.in_(event_ids), Event.applied_at.is_(None))
-        .order_by(Event.id)
-    )
+    rows = session.execute(_UNAPPLIED, {"ids": list(event_ids)})
     return {
         row.id: _Stored(
             row.account_id,
@@ -365,7 +368,7 @@ def _waits_long(stored: Iterable[_Stored], *, real: datetime) -> bool:
 def _find_calls(session: Session, messages: Mapping[int, _Stored]) -> dict[int, UUID]:
     """The calls that these events are about, for those whose call is known: by our id first, else by the provider's."""
     ours = {stored.message.call_id for stored in messages.values()}
-    rows = session.execute(select(Call.account_id, Call.id).where(Call.id.in_(ours - {None})))
+    rows = session.execute(_CALLS, {"ids": list(ours - {None})})
     known = {(account_id, call_id) for account_id, call_id in rows}
     found = {
         event_id: stored.message.call_id

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from campaigns.ledger import Locked, count, lock_all, set_state, wait_again
@@ -39,6 +39,7 @@ class Ended:
     """The call, where this transaction has locked it already."""
 
 
+_KEPT = select(Outcome).where(Outcome.call_id.in_(bindparam("ids", expanding=True)))
 _Again = dict[Prospect, str | None]
 """Who wants to be called again, with the reason."""
 
@@ -51,8 +52,7 @@ def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dic
     """
     locked = {each.call_id: each.locked for each in ends if each.locked is not None}
     locked |= lock_all(session, {each.call_id for each in ends} - locked.keys(), timing=timing)
-    known = session.scalars(select(Outcome).where(Outcome.call_id.in_(list(locked))))
-    kept = {outcome.call_id: outcome for outcome in known}
+    kept = {outcome.call_id: outcome for outcome in session.scalars(_KEPT, {"ids": list(locked)})}
     settled: list[Locked] = []
     again: _Again = {}
     for each in ends:
