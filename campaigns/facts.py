@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     ScalarSelect,
     SQLColumnExpression,
@@ -129,7 +130,7 @@ def about_newcomer(
     return _facts(campaign, country=country, states=states, zones=zones, suppressed=suppressed, own_consent=own_consent)
 
 
-def holds_line(now: datetime) -> ColumnElement[bool]:
+def holds_line(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Whether a call may be using one of its account's lines: an unknown one for its longest duration at most."""
     return and_(Call.state.in_(sorted(HOLDS_LINE)), ~and_(Call.state == CallState.UNKNOWN, Call.line_until < now))
 

@@ -43,6 +43,18 @@ _LOCK_CALLS = (
     .with_for_update(key_share=True)
     .execution_options(populate_existing=True)
 )
+_NAMES = select(Call.account_id, Call.provider_id).where(
+    tuple_(Call.account_id, Call.provider_id).in_(bindparam("names", expanding=True))
+)
+_REVIVE = (
+    update(cast("Table", Event.__table__))
+    .where(
+        tuple_(Event.account_id, Event.provider_id).in_(bindparam("names", expanding=True)),
+        Event.applied_at.is_(None),
+        Event.retry_at.is_(None),
+    )
+    .values(retry_at=bindparam("now"))
+)
 _TALLY = insert(cast("Table", Tally.__table__))
 _ADD = _TALLY.on_conflict_do_update(
     index_elements=[Tally.campaign_id, Tally.name, Tally.slot],
@@ -182,21 +194,12 @@ def know(session: Session, named: Sequence[tuple[Call, str]], *, real: datetime)
     if not new:
         return agreed
     guard_ids(session, new)
-    names = select(Call.account_id, Call.provider_id).where(tuple_(Call.account_id, Call.provider_id).in_(list(new)))
-    taken = {(row.account_id, row.provider_id) for row in session.execute(names).all()}
+    taken = {(row.account_id, row.provider_id) for row in session.execute(_NAMES, {"names": list(new)}).all()}
     for key, call in new.items():
         if key not in taken:
             call.provider_id = key[1]
             agreed.add(call.id)
-    session.execute(
-        update(Event)
-        .where(
-            tuple_(Event.account_id, Event.provider_id).in_(list(new.keys() - taken)),
-            Event.applied_at.is_(None),
-            Event.retry_at.is_(None),
-        )
-        .values(retry_at=real)
-    )
+    session.execute(_REVIVE, {"names": list(new.keys() - taken), "now": real})
     return agreed
 
 

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, select, text
+from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -65,6 +65,7 @@ _HOLD = (
     .order_by(Account.id, Campaign.id, Person.id)
     .with_for_update(read=True, of=(Account, Campaign, Person))
 )
+_STORE_ANSWERS = insert(cast("Table", Event.__table__)).on_conflict_do_nothing().returning(Event.call_id)
 _PACES = select(Pace).where(Pace.account_id.in_(_IDS))
 _CALLER_IDS = select(PhoneNumber.id, PhoneNumber.provider_id).where(PhoneNumber.id.in_(_IDS))
 
@@ -369,5 +370,4 @@ def _store_answers(
                 "applied_at": now,
             }
         )
-    statement = insert(Event).values(rows).on_conflict_do_nothing().returning(Event.call_id)
-    return set(session.scalars(statement))
+    return set(session.scalars(_STORE_ANSWERS, rows))

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import Select, Table, bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -121,7 +122,7 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
 
 def lots(session: Session, call_ids: Collection[UUID]) -> list[list[UUID]]:
     """These claimed calls in the order of their slots, in lots for a worker each."""
-    rows = session.execute(select(Call.id, Call.slot_at).where(Call.id.in_(call_ids)).order_by(Call.slot_at)).all()
+    rows = session.execute(_SLOTS, {"ids": list(call_ids)}).all()
     return [[rows[place].id for place in lot] for lot in together([row.slot_at for row in rows])]
 
 
@@ -147,16 +148,12 @@ def _ceiling(pace: Pace, ours: int, *, real: datetime) -> int | None:
 
 
 def _lines_in_use(session: Session, account_id: UUID, definition: AccountDefinition, *, now: datetime) -> _Lines:
-    rows = session.execute(
-        select(Call.campaign_id, Call.phone_number_id, func.count())
-        .where(Call.account_id == account_id, holds_line(now))
-        .group_by(Call.campaign_id, Call.phone_number_id)
-    )
+    rows = session.execute(_LINES, {"account": account_id, "now": now})
     lines = _Lines()
     for campaign_id, number_id, count in rows:
         lines.campaigns[campaign_id] += count
         lines.numbers[number_id] += count
-    known = session.execute(select(PhoneNumber.id, PhoneNumber.provider_id).where(PhoneNumber.account_id == account_id))
+    known = session.execute(_NUMBERS, {"account": account_id})
     lines.most = {number_id: definition.lines_of(provider_id) for number_id, provider_id in known}
     return lines
 
@@ -164,15 +161,8 @@ def _lines_in_use(session: Session, account_id: UUID, definition: AccountDefinit
 def _offer_again(
     session: Session, account_id: UUID, pace: Pace, rate: float, most: int, *, real: datetime, timing: Timing
 ) -> list[UUID]:
-    expired = Call.check_at <= real
-    if pace.backoff_until is not None:
-        expired |= Call.slot_at <= pace.backoff_until  # for a slot within a back-off perhaps no worker waited
     lost = session.scalars(
-        select(Call.id)
-        .where(Call.account_id == account_id, Call.state == CallState.CLAIMED, expired)
-        .order_by(Call.slot_at)
-        .limit(most)
-        .with_for_update(skip_locked=True, key_share=True)
+        _LOST, {"account": account_id, "now": real, "backoff": pace.backoff_until, "most": most}
     ).all()
     slots, pace.next_slot = stamp(len(lost), next_slot=pace.next_slot, now=real, rate=rate)
     _stamp(session, lost, slots, timing=timing)
@@ -252,36 +242,61 @@ def _due(session: Session, campaign_id: UUID, most: int, *, now: datetime) -> li
     everybody of a higher priority who is not due yet would be passed by, at each claim.
     """
     found: list[Prospect] = []
-    for priority in session.scalars(_priorities_due(campaign_id, now)).all():
-        query = (
-            select(Prospect)
-            .where(
-                Prospect.campaign_id == campaign_id,
-                Prospect.state == ProspectState.WAITING,
-                Prospect.priority == priority,
-                Prospect.due_at <= now,
-            )
-            .order_by(Prospect.due_at)
-            .limit(most - len(found))
-            .with_for_update(skip_locked=True, key_share=True)
-        )
-        found += session.scalars(query)
+    where = {"campaign": campaign_id, "now": now}
+    for priority in session.scalars(_PRIORITIES_DUE, where).all():
+        found += session.scalars(_DUE, {**where, "priority": priority, "most": most - len(found)})
         if len(found) == most:
             break
     return found
 
 
-def _priorities_due(campaign_id: UUID, now: datetime) -> Select[tuple[int]]:
+def _priorities_due() -> Select[tuple[int]]:
     """The priorities in which somebody is due, the highest first: one look into the index for each that is in use."""
-    waiting = (Prospect.campaign_id == campaign_id, Prospect.state == ProspectState.WAITING)
+    waiting = (Prospect.campaign_id == bindparam("campaign"), Prospect.state == ProspectState.WAITING)
     highest = select(Prospect.priority).where(*waiting).order_by(Prospect.priority.desc()).limit(1)
     level = select(highest.scalar_subquery().label("priority")).cte("level", recursive=True)
     lower = highest.where(Prospect.priority < level.c.priority).correlate(level).scalar_subquery()
     level = level.union_all(select(lower).where(level.c.priority.is_not(None)))
     # The first due time, and no EXISTS: of that PostgreSQL would make a join, and read everybody for it.
     first = select(Prospect.due_at).where(*waiting, Prospect.priority == level.c.priority).order_by(Prospect.due_at)
-    due = first.limit(1).correlate(level).scalar_subquery() <= now
+    due = first.limit(1).correlate(level).scalar_subquery() <= bindparam("now")
     return select(level.c.priority).where(level.c.priority.is_not(None), due).order_by(level.c.priority.desc())
+
+
+# Written once: these are asked at each claim, and to build a query takes as long as to run it.
+_PRIORITIES_DUE = _priorities_due()
+_DUE = (
+    select(Prospect)
+    .where(
+        Prospect.campaign_id == bindparam("campaign"),
+        Prospect.state == ProspectState.WAITING,
+        Prospect.priority == bindparam("priority"),
+        Prospect.due_at <= bindparam("now"),
+    )
+    .order_by(Prospect.due_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True, key_share=True)
+)
+_CLAIM = insert(cast("Table", Call.__table__)).on_conflict_do_nothing().returning(Call.id)
+_LINES = (
+    select(Call.campaign_id, Call.phone_number_id, func.count())
+    .where(Call.account_id == bindparam("account"), holds_line(bindparam("now")))
+    .group_by(Call.campaign_id, Call.phone_number_id)
+)
+_NUMBERS = select(PhoneNumber.id, PhoneNumber.provider_id).where(PhoneNumber.account_id == bindparam("account"))
+_SLOTS = select(Call.id, Call.slot_at).where(Call.id.in_(bindparam("ids", expanding=True))).order_by(Call.slot_at)
+_LOST = (
+    select(Call.id)
+    .where(
+        Call.account_id == bindparam("account"),
+        Call.state == CallState.CLAIMED,
+        # For a slot within a back-off perhaps no worker waited.
+        or_(Call.check_at <= bindparam("now"), Call.slot_at <= bindparam("backoff")),
+    )
+    .order_by(Call.slot_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True, key_share=True)
+)
 
 
 def _last_numbers(session: Session, prospect_ids: Sequence[int]) -> dict[int, UUID]:
@@ -302,26 +317,23 @@ def _insert(
     """The claims that won their person. The unique indexes decide; a loser is due again a little later."""
     if not claims:
         return []
-    statement = insert(Call).values(
-        [
-            {
-                "id": claim.call_id,
-                "account_id": campaign.account_id,
-                "campaign_id": campaign.id,
-                "prospect_id": claim.prospect_id,
-                "person_id": claim.person_id,
-                "phone_number_id": claim.number_id,
-                "state": CallState.CLAIMED,
-                "slot_at": now,
-                "claimed_at": now,
-                "changed_at": now,
-            }
-            for claim in sorted(
-                claims, key=lambda claim: claim.person_id
-            )  # one order: overlapping inserts cannot deadlock
-        ]
-    )
-    won = set(session.scalars(statement.on_conflict_do_nothing().returning(Call.id)))
+    rows = [
+        {
+            "id": claim.call_id,
+            "account_id": campaign.account_id,
+            "campaign_id": campaign.id,
+            "prospect_id": claim.prospect_id,
+            "person_id": claim.person_id,
+            "phone_number_id": claim.number_id,
+            "state": CallState.CLAIMED,
+            "slot_at": now,
+            "claimed_at": now,
+            "changed_at": now,
+        }
+        # In one order: overlapping inserts cannot deadlock.
+        for claim in sorted(claims, key=lambda claim: claim.person_id)
+    ]
+    won = set(session.scalars(_CLAIM, rows))
     for claim in claims:
         if claim.call_id in won:
             set_state(due[claim.prospect_id], ProspectState.IN_CALL, now=now)
@@ -351,10 +363,6 @@ def _stamp(session: Session, call_ids: Sequence[UUID], slots: Sequence[datetime]
 def _numbers(session: Session, campaign: CampaignFacts) -> list[UUID]:
     """The campaign's caller numbers in the order of its file."""
     wanted = campaign.definition.phone_number_ids
-    rows = session.execute(
-        select(PhoneNumber.provider_id, PhoneNumber.id).where(
-            PhoneNumber.account_id == campaign.account_id, PhoneNumber.provider_id.in_(wanted)
-        )
-    )
-    by_provider_id = dict(rows.all())
+    known = session.execute(_NUMBERS, {"account": campaign.account_id})
+    by_provider_id = {row.provider_id: row.id for row in known}
     return [by_provider_id[provider_id] for provider_id in wanted]
