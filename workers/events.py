@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock
 from campaigns.clock import Moment
-from campaigns.pipeline import ceiling, ingesting, settling
+from campaigns.pipeline import ceiling, doubting, ingesting, settling
 from campaigns.pipeline.ingesting import Applied
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.outcome import TECHNICAL
@@ -81,7 +81,13 @@ def _settle(session: Session, applied: Sequence[Applied], moment: Moment) -> Non
 
 
 def draw_conclusions(applied: Sequence[Applied]) -> None:
-    """What calls' ends, once committed, mean for others: a line is free, or there are fewer, or nothing works."""
+    """What calls' ends, once committed, mean for others: a line is free, or there are fewer, or nothing works.
+
+    And where a request became a call without an answer, the provider is there.
+    """
+    for account_id in sorted({each.account_id for each in applied if each.found}):
+        with one_line(f"trusting account {account_id}"), transaction() as session:
+            doubting.trust(session, account_id, real=clock.read(session).real)
     for each in applied:
         if each.freed and each.ending is not None and each.ending.no_line:
             with one_line(f"lowering the lines of account {each.account_id}"), transaction() as session:

@@ -68,7 +68,7 @@ _STORE_PUSHED = text("""
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """An event that belongs to a call, and what it says about the call's end, if anything."""
+    """An event that says something of its call's end, or what became of a request of which nobody knew that."""
 
     call_id: UUID
     account_id: UUID
@@ -77,6 +77,8 @@ class Applied:
     learned: str
     freed: bool
     """Whether this event ended the call, so that its line is free now."""
+    found: bool
+    """Whether it was not known until now that our request became a call."""
     locked: Locked
     """The call, until the end of the transaction."""
 
@@ -214,7 +216,7 @@ def _apply(
     if message.provider_id is not None and call.id not in know(session, [(call, message.provider_id)], real=real):
         evidence = Evidence.CONFLICT
     effect = "noted"
-    freed = False
+    freed, found = False, call.state is CallState.UNKNOWN
     if evidence is not None:
         verdict = move(locked, evidence, now=now, real=real)
         effect = verdict.effect if verdict.effect is not Effect.MOVE else f"move to {verdict.state}"
@@ -233,11 +235,12 @@ def _apply(
     event.applied_at = now
     event.retry_at = None
     event.effect = str(effect)
-    if message.ending is None or evidence is Evidence.CONFLICT:
+    found = found and call.state in LIVE | {CallState.ENDED}
+    ending = None if evidence is Evidence.CONFLICT else message.ending
+    if ending is None and not found:
         return None
-    return Applied(
-        call.id, call.account_id, call.campaign_id, message.ending, event.learned, freed=freed, locked=locked
-    )
+    ids = (call.id, call.account_id, call.campaign_id)
+    return Applied(*ids, ending, event.learned, freed=freed, found=found, locked=locked)
 
 
 def failed(session: Session, event_id: int, problem: str, *, real: datetime) -> bool:

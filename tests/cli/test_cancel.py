@@ -127,4 +127,4 @@ def test_a_campaign_that_cannot_be_cancelled_is_left_alone(running: Outbound, da
     with db.transaction(database) as session:
         session.scalars(select(Campaign).where(Campaign.name == "spring")).one().state = CampaignState.COMPLETED
     said = running("campaign", "cancel", "spring", "--hang-up").wrong()
-    assert said.startswith("a completed campaign cannot cancel")
+    assert said == "campaign spring is completed: it is over; give a new one another name"

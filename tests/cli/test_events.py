@@ -50,7 +50,7 @@ def test_the_dead_letter_is_listed_retried_and_dismissed(outbound: Outbound, dea
     assert outbound("events", "dismiss", str(dead[0]), "--why", "not ours").out == f"event {dead[0]} is dismissed\n"
     assert outbound("events", "retry", str(dead[1])).out == f"event {dead[1]} will be applied once more\n"
     assert outbound("events", "retry", "--all", "--json").json() == {"retried": [dead[2]]}
-    assert outbound("status").out == "nothing needs you\n"
+    assert outbound("status").out.startswith("nothing runs: ")  # and nothing else
 
 
 def test_the_counts_are_shown(outbound: Outbound, dead: list[int]) -> None:

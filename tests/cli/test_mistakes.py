@@ -22,7 +22,7 @@ def unchanged(database: str, counts: Counts, outbound: Outbound, now: datetime) 
         draft = factories.campaign(session, now, name="draft", state=CampaignState.DRAFT)
         factories.campaign(session, now, name="empty", state=CampaignState.DRAFT)
         factories.campaign(session, now, name="over", state=CampaignState.CANCELLED)
-        factories.prospect(session, draft, now)
+        factories.prospect(session, draft, now, e164="+12025550100")
     before = counts()
     yield
     assert counts() == before

@@ -106,7 +106,7 @@ def test_whoever_has_no_name_still_has_a_number(monkeypatch: pytest.MonkeyPatch)
 def three_pages(database: str, now: datetime) -> str:
     """A database whose campaign `spring` has 2 500 people."""
     with db.transaction(database) as session:
-        first = factories.prospect(session, factories.campaign(session, now), now)
+        first = factories.prospect(session, factories.campaign(session, now), now, e164="+12025550100")
         people = session.scalars(
             insert(Person).returning(Person.id),
             [{"number": f"+1646555{turn:04}", "created_at": now} for turn in range(2499)],

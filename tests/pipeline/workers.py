@@ -230,6 +230,9 @@ class Workers:
             settling.settle(session, *ends, now=self.now, timing=TIMING)
 
     def conclude(self, applied: Sequence[Applied]) -> None:
+        if any(each.found for each in applied):
+            with self.transaction() as session:
+                doubting.trust(session, self.account_id, real=self.real)
         for each in applied:
             if each.freed and each.ending is not None and each.ending.no_line:
                 with self.transaction() as session:

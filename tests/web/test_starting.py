@@ -63,7 +63,7 @@ def test_it_refuses_to_start_and_says_why_in_one_line(
 def test_outbound_up_says_the_same_before_it_starts_anything(embedded: Servers, database: str, tmp_path: Path) -> None:
     apply(database, [{"name": "broken", "webhook": [UNSET]}])
     command = [*WEB[:2], "campaigns.cli.outbound", "up"]
-    environment = {"DATABASE_URL": database, "REDIS_URL": embedded.redis_url}
+    environment = {"DATABASE_URL": database, "REDIS_URL": embedded.redis_url, "VAPI_API_KEY": "a-key"}
     done = subprocess.run(
         command,
         cwd=tmp_path,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+import pytest
 from sqlalchemy import select, text
 
-from campaigns import db
-from campaigns.models import Call, Event, Outcome
+from campaigns import clock, db
+from campaigns.models import Call, Event, Outcome, Pace
+from campaigns.pipeline import doubting
 from campaigns.rules.call_state import CallState
+from campaigns.rules.pacing import DOUBTS
 from tests.pipeline.telling import calls_in, ended, lives, status, store
 from workers.events import apply_all
 
@@ -49,3 +52,27 @@ def test_batches_about_the_same_calls_wait_for_each_other_and_never_in_a_circle(
         events = session.scalars(select(Event)).all()
         assert {(event.failures, event.applied_at is None) for event in events} == {(0, False)}
         assert set(session.scalars(select(Call.state))) == {CallState.ENDED}
+
+
+@pytest.mark.parametrize("word", ["ringing", "ended"])
+def test_a_provider_that_tells_what_became_of_a_request_is_there_again(
+    working_database: str, now: datetime, word: str
+) -> None:
+    with db.transaction(working_database) as session:
+        (call,) = calls_in(session, now, 1, state=CallState.UNKNOWN)
+        real = clock.read(session).real
+        for _ in range(DOUBTS):
+            doubting.doubt(session, call.account_id, real=real)
+        body = ended(call, "customer-busy", now) if word == "ended" else status(call, word, now)
+        event_id = store(session, call, body, now)
+        later = store(session, call, status(call, "queued", now), now)
+    apply_all([event_id])
+    with db.transaction(working_database) as session:
+        pace = session.scalars(select(Pace)).one()
+        assert pace.doubts == 0
+        assert pace.backoff_until is not None
+        assert pace.backoff_until <= clock.read(session).real
+        doubting.doubt(session, pace.account_id, real=clock.read(session).real)
+    apply_all([later])  # what was known before says nothing new
+    with db.transaction(working_database) as session:
+        assert session.scalars(select(Pace.doubts)).one() == 1
