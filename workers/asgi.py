@@ -43,7 +43,8 @@ def _send_wakes() -> None:
     while True:
         busy = len(waiting)
         waiting = [_wakes.get()]
-        time.sleep(min(GATHER_SECONDS * busy, LONGEST_GATHER))
+        if _wakes.qsize() < MOST_IN_A_HINT:  # else there is a hint's worth already, and more behind it
+            time.sleep(min(GATHER_SECONDS * busy, LONGEST_GATHER))
         while len(waiting) < MOST_IN_A_HINT and not _wakes.empty():
             waiting.append(_wakes.get())  # nobody else takes any
         hint(apply_events, *waiting)
