@@ -31,6 +31,8 @@ class _Member:
     command: Sequence[str]
     process: subprocess.Popen[str]
     started: float
+    ends_at_once: bool = False
+    """Whether nothing is lost where it is not asked to finish."""
     fast_deaths: int = 0
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=15))
 
@@ -52,10 +54,10 @@ class Fleet:
     ) -> None:
         self.stop()
 
-    def start(self, name: str, command: Sequence[str]) -> None:
+    def start(self, name: str, command: Sequence[str], *, ends_at_once: bool = False) -> None:
         """Start one more process; its output appears line by line under `name`."""
         process = self._spawn(command)
-        member = _Member(name, command, process, time.monotonic())
+        member = _Member(name, command, process, time.monotonic(), ends_at_once)
         self._members.append(member)
         self._follow(member)
 
@@ -94,7 +96,7 @@ class Fleet:
         self._stopping = True
         for member in reversed(self._members):
             if member.process.poll() is None:
-                member.process.send_signal(signal.SIGTERM)
+                member.process.send_signal(signal.SIGKILL if member.ends_at_once else signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         for member in reversed(self._members):
             try:

@@ -106,7 +106,9 @@ def running_system(
         fleet.start("web", WEB)
         for queue, processes in WORKERS.items():
             fleet.start(queue, worker_command(queue, processes))
-        fleet.start("beat", python("celery", "--quiet", "--app", "workers.app", "beat", "--loglevel", "WARNING"))
+        # Beat keeps nothing, and where it is asked while it speaks with Redis it does not always hear it.
+        beat = python("celery", "--quiet", "--app", "workers.app", "beat", "--loglevel", "WARNING")
+        fleet.start("beat", beat, ends_at_once=True)
         fleet.start(
             "flower",
             python(
