@@ -97,5 +97,5 @@ def until_everybody_is_done(system: System, provider: Provider, name: str) -> No
     judge_calls(system, provider, name, lines=LINES)
     found = Counter(states(system, name).values())
     called = provider.posts()
-    assert found == {ProspectState.COMPLETED: called, ProspectState.CANCELLED: PEOPLE - called}
+    assert found == Counter({ProspectState.COMPLETED: called, ProspectState.CANCELLED: PEOPLE - called})
     assert system.progress(name).state == CampaignState.CANCELLED

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
 from campaigns.models import Call, Campaign, Outcome, Person, Prospect
@@ -150,13 +150,14 @@ def test_json_lines_keep_types_and_are_one_line_each(session: Session, campaign:
     assert datetime.fromisoformat(record["last_call_at"]) == now
 
 
-def test_twenty_thousand_people_pass_a_page_at_a_time(session: Session, campaign: Campaign, now: datetime) -> None:
+def test_thousands_pass_a_page_at_a_time(session: Session, campaign: Campaign, now: datetime) -> None:
     first = factories.prospect(session, campaign, now)
-    numbers = [{"number": f"+1646{turn:07}", "created_at": now} for turn in range(19_999)]
+    numbers = [{"number": f"+1646{turn:07}", "created_at": now} for turn in range(4_999)]
     people = session.scalars(insert(Person).returning(Person.id), numbers).all()
     columns = ("campaign_id", "import_id", "line", "state", "due_at", "created_at", "changed_at")
     shared = {name: getattr(first, name) for name in columns}
     session.execute(insert(Prospect), [{**shared, "person_id": person} for person in people])
+    session.execute(text("ANALYZE people, prospects"))  # which the server does for itself where rows are committed
     session.expunge_all()
     seen: list[str] = []
     after: int | None = 0
@@ -166,4 +167,4 @@ def test_twenty_thousand_people_pass_a_page_at_a_time(session: Session, campaign
         assert len(session.identity_map) == 0
         seen += [row["phone"] for row in page.rows]
         after = page.last
-    assert len(seen) == len(set(seen)) == 20_000
+    assert len(seen) == len(set(seen)) == 5_000
