@@ -18,6 +18,7 @@ from campaigns.simulator.clock import Clock, real_now
 from campaigns.simulator.delivery import Delivery
 from campaigns.simulator.fate import draw
 from campaigns.simulator.faults import status_of
+from campaigns.simulator.rates import SlidingSecond
 from campaigns.simulator.requests import Refusal
 from campaigns.simulator.scenario import Outcome, OverConcurrency, OverLimit, Scenario
 
@@ -56,8 +57,13 @@ class Exchange:
         """Every accepted call by id, oldest first."""
         self.in_order: list[Call] = []
         """The same, for searching by time."""
-        self.accepted_at: list[float] = []
-        """Monotonic seconds at which POSTs were accepted."""
+        self.accepted = SlidingSecond()
+        """The POSTs that were accepted."""
+        self.names: Counter[str] = Counter()
+        self.references: Counter[str] = Counter()
+        """How often each name, and each of the caller's own ids, was accepted."""
+        self.ended: Counter[str] = Counter()
+        """Calls that ended, by the reason."""
         self.refused: Counter[int] = Counter()
         """POSTs not accepted, by the status they were answered with."""
         self.faults: Counter[str] = Counter()
@@ -227,10 +233,14 @@ class Exchange:
         )
         self.calls[call.id] = call
         self.in_order.append(call)
-        self.accepted_at.append(time.monotonic())
-        for name in ("assistantId", "squadId", "phoneNumberId"):
-            if body.get(name):
-                self._named[body[name]] += 1
+        self.accepted.wait_before(None, time.monotonic())
+        if name := body.get("name"):
+            self.names[name] += 1
+        if call.reference:
+            self.references[call.reference] += 1
+        for kind in ("assistantId", "squadId", "phoneNumberId"):
+            if body.get(kind):
+                self._named[body[kind]] += 1
         self._made[body["phoneNumberId"], now.simulated.date()] += 1
         if earlier:
             self.overlaps[number] += 1
@@ -287,6 +297,7 @@ class Exchange:
         call.status, call.ended, call.ended_reason, call.updated = "ended", Moment(real_now(), at), reason, at
         if call.fate.outcome in {Outcome.FAILED, Outcome.PIPELINE_ERROR} and reason == call.fate.ended_reason:
             call.ended_message = "The simulator ended this call on purpose."
+        self.ended[reason] += 1
         self._open -= 1
         del self._open_to[call.number][call.id]
         if not self._open_to[call.number]:

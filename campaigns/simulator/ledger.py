@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from campaigns.simulator.calls import Call, Moment
 from campaigns.simulator.clock import iso
 from campaigns.simulator.exchange import Exchange
-from campaigns.simulator.rates import most_in_a_second
 
 
 def ledger(exchange: Exchange, *, with_calls: bool) -> dict[str, Any]:
-    """Totals and, if wanted, every accepted POST, oldest first. Computed when asked for."""
+    """Totals and, if wanted, every accepted POST, oldest first.
+
+    The totals are kept as calls come: who asks often must not hold up the calls.
+    """
     real, simulated = exchange.busy_line_seconds()
-    names = Counter(name for call in exchange.calls.values() if (name := call.body.get("name")))
-    references = Counter(call.reference for call in exchange.calls.values() if call.reference)
     totals = {
         "accepted": len(exchange.calls),
         "refused": {str(status): count for status, count in sorted(exchange.refused.items())},
-        "ended": dict(Counter(call.ended_reason for call in exchange.calls.values() if call.ended_reason)),
+        "ended": dict(exchange.ended),
         "post_faults": dict(exchange.faults),
         "over_concurrency": dict(exchange.over_concurrency),
         "max_concurrent_calls": exchange.most_lines,
         "busy_line_seconds": {"real": round(real, 3), "simulated": round(simulated, 3)},
         "max_open_calls": exchange.most_open,
-        "max_posts_in_a_second": most_in_a_second(exchange.accepted_at),
+        "max_posts_in_a_second": exchange.accepted.most,
         "overlapping_calls": dict(exchange.overlaps),
-        "repeated_names": {name: count for name, count in names.items() if count > 1},
-        "repeated_references": {name: count for name, count in references.items() if count > 1},
+        "repeated_names": {name: count for name, count in exchange.names.items() if count > 1},
+        "repeated_references": {name: count for name, count in exchange.references.items() if count > 1},
         "webhooks": dict(sorted(exchange.delivery.counts.items())),
     }
     calls = [_entry(call, exchange) for call in exchange.calls.values()] if with_calls else []

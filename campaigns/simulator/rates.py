@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 
 WINDOW = 1.0  # seconds
 
@@ -12,6 +11,8 @@ class SlidingSecond:
     """Lets at most so many through in any sliding second; what was turned away does not count."""
 
     def __init__(self) -> None:
+        self.most = 0
+        """How many passed in the fullest of all seconds so far."""
         self._passed: deque[float] = deque()
 
     def wait_before(self, limit: int | None, now: float) -> float:
@@ -21,14 +22,5 @@ class SlidingSecond:
         if limit is not None and len(self._passed) >= limit:
             return self._passed[-limit] + WINDOW - now
         self._passed.append(now)
+        self.most = max(self.most, len(self._passed))
         return 0
-
-
-def most_in_a_second(moments: Sequence[float]) -> int:
-    """The most of `moments` (ascending) that lie within any one second."""
-    most = first = 0
-    for last, moment in enumerate(moments):
-        while moments[first] <= moment - WINDOW:
-            first += 1
-        most = max(most, last - first + 1)
-    return most

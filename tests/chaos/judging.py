@@ -160,22 +160,27 @@ def _within_rate(run: Run, account: str, really: Sequence[Mapping[str, Any]]) ->
     """Send slots keep their distance in our ledger, and in any second of the provider's at most one call is early."""
     rate = RATES[account]
     with run.system.session() as session:
-        slots = session.scalars(
-            select(Call.slot_at)
-            .join(Account, Account.id == Call.account_id)
-            .where(Account.name == account, Call.intent_at.is_not(None))
-            .order_by(Call.slot_at)
-        ).all()
-    crowded = sum(later - earlier < timedelta(seconds=0.999 / rate) for earlier, later in pairwise(slots))
+        slots = {
+            str(row.id): row.slot_at
+            for row in session.execute(
+                select(Call.id, Call.slot_at)
+                .join(Account, Account.id == Call.account_id)
+                .where(Account.name == account, Call.intent_at.is_not(None))
+                .order_by(Call.slot_at)
+            )
+        }
+    crowded = sum(later - earlier < timedelta(seconds=0.999 / rate) for earlier, later in pairwise(slots.values()))
     if crowded:
         yield Broken(LIMIT, f"{crowded} send slots of {account} are closer than {rate:g} a second allow")
-    accepted = sorted(real(each, "accepted") for each in really)
-    most = max(
-        (turn + 1 - bisect_left(accepted, moment - timedelta(seconds=0.999)) for turn, moment in enumerate(accepted)),
-        default=0,
-    )
+    accepted = sorted((real(each, "accepted"), str(each["name"])) for each in really)
+    moments = [moment for moment, _ in accepted]
+    firsts = [bisect_left(moments, moment - timedelta(seconds=0.999)) for moment in moments]
+    most, last = max(((turn + 1 - first, turn) for turn, first in enumerate(firsts)), default=(0, 0))
     if most > rate + 1:
-        yield Broken(LIMIT, f"{most} calls of {account} were sent within a second, of {rate:g}")
+        theirs = [slots[name] for _, name in accepted[firsts[last] : last + 1] if name in slots]
+        over = (max(theirs) - min(theirs)).total_seconds() if theirs else 0
+        what = f"{most} calls of {account} were sent within a second, of {rate:g}, at slots within {over:g} s"
+        yield Broken(LIMIT, what)
 
 
 def _sent_in_time(run: Run, really: Sequence[Mapping[str, Any]]) -> Iterator[Broken]:

@@ -249,7 +249,7 @@ class Run:
                 self.missed += 1
                 self.note_standstill(f"while {wanted:g} posts were waited for")
                 return False
-            time.sleep(0.3)  # the stand-in counts all its calls for the answer
+            time.sleep(0.3)
         return True
 
     def going_on(self, until: float = 0.95) -> Iterator[None]:

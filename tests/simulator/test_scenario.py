@@ -10,7 +10,7 @@ import pytest
 
 from campaigns.simulator.clock import Clock, epoch_ms, iso
 from campaigns.simulator.mistakes import SimulatorError
-from campaigns.simulator.rates import SlidingSecond, most_in_a_second
+from campaigns.simulator.rates import SlidingSecond
 from campaigns.simulator.scenario import OverConcurrency, Scenario, load_scenario
 
 
@@ -132,4 +132,6 @@ def test_a_sliding_second_lets_the_limit_through_and_says_when_there_is_room() -
     [([], 0), ([1.0], 1), ([1.0, 1.5, 2.0], 2), ([1.0, 1.9, 1.99, 2.5, 9.0], 3), ([1.0, 1.0, 1.0], 3)],
 )
 def test_the_most_in_any_second_is_found(moments: list[float], most: int) -> None:
-    assert most_in_a_second(moments) == most
+    window = SlidingSecond()
+    assert [window.wait_before(None, moment) for moment in moments] == [0] * len(moments)
+    assert window.most == most
