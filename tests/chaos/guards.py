@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+
+from celery import Celery
 
 from tests.chaos.cases import CASES, FAULTY, STOPS, TWO_DISPATCHERS, stopped
 from tests.chaos.running import FEW_LINES, Case, Run
@@ -38,6 +41,18 @@ def _over_and_went_on(run: Run) -> object:
     return run.sql("SELECT call_id FROM events WHERE effect = 'move to ended' GROUP BY call_id HAVING count(*) > 1")
 
 
+def _refilled_side_by_side(run: Run) -> None:
+    """Hints about free lines come for both accounts at once: whoever is due for both is claimed by the two together."""
+    accounts = [str(row.id) for row in run.sql("SELECT id FROM accounts")]
+    with Celery(broker=run.system.redis_url, set_as_current=False) as sender:
+        for _ in run.going_on():
+            for account in accounts:
+                sender.send_task("dispatch.refill", args=[account], queue="dispatch", expires=60)
+            time.sleep(0.5)
+            if _held_twice(run):
+                return
+
+
 def _named(name: str) -> Case:
     return next(case for case in CASES if case.name == name)
 
@@ -59,12 +74,9 @@ REMOVALS = (
     Removal(
         "person index",
         Case(
-            "two dispatchers and slow claims",
+            "two accounts claim side by side",
+            _refilled_side_by_side,
             extra=TWO_DISPATCHERS,
-            lines={
-                "main": 3,
-                "second": 3,
-            },  # both go through the same people, a few at a time: they meet again and again
             shared=0.5,
             points=_SLOW_CLAIMS,
             schema=["DROP INDEX uq_calls_person_held", "DROP INDEX uq_calls_prospect_held"],

@@ -26,7 +26,7 @@ def test_every_promise_is_kept_while_a_little_of_everything_goes_wrong(own_serve
     assert findings.posts >= 130
 
 
-@pytest.mark.parametrize("guard", ["intent", "person index", "dedupe key"])
+@pytest.mark.parametrize("guard", ["intent", "person index"])
 def test_the_matrix_notices_a_missing_guard(own_servers: Servers, guard: str) -> None:
     removal = next(each for each in REMOVALS if each.guard == guard)
     caught, else_found = run_removal(removal, own_servers, prospects=60, seed=1)

@@ -10,7 +10,6 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-import pytest
 from sqlalchemy import select
 
 from campaigns.models import Call, Pace, Prospect
@@ -29,30 +28,37 @@ def people(area: str, count: int) -> list[dict[str, str]]:
     return [{"phone": f"+1{area}55501{turn:02}"} for turn in range(count)]
 
 
-@pytest.mark.parametrize("form", ["blocked", "reject", "ended"])
 def test_with_fewer_lines_than_the_account_says_everybody_is_called_and_few_calls_are_refused(
-    shared_system: System, form: str
+    shared_system: System,
 ) -> None:
-    system, area = shared_system, {"blocked": "646", "reject": "917", "ended": "332"}[form]
-    provider = system.provider(form, speed=SPEED, concurrency=4, over_concurrency=form, outcomes={"answered": 1})
-    system.account(provider, form, concurrency=9)
-    system.campaign(form, account=form, retry={"max_attempts": 1, "max_calls": 20})
-    system.import_people(people(area, 18), campaign=form)
-    system.command(Command.START, campaign=form)
-    eventually(lambda: system.progress(form).finished >= 6, "a third are called")
-    assert re.search(r"in use of [1-4] \(otherwise 9\)", system.outbound("accounts", "show", form))
+    system = shared_system
+    forms = {"blocked": "646", "reject": "917", "ended": "332"}  # what the provider makes of a call too many
+    providers = {
+        form: system.provider(form, speed=SPEED, concurrency=4, over_concurrency=form, outcomes={"answered": 1})
+        for form in forms
+    }
+    for form, area in forms.items():
+        system.account(providers[form], form, concurrency=9)
+        system.campaign(form, account=form, retry={"max_attempts": 1, "max_calls": 20})
+        system.import_people(people(area, 18), campaign=form)
+        system.command(Command.START, campaign=form)
+    met_full_lines = {}
+    for form, provider in providers.items():
+        eventually(lambda form=form: system.progress(form).finished >= 6, "a third are called")
+        assert re.search(r"in use of [1-4] \(otherwise 9\)", system.outbound("accounts", "show", form))
+        met_full_lines[form] = provider.ledger()["totals"]["over_concurrency"].get(form, 0)
+        assert met_full_lines[form] <= 9  # those that were on their way when the first answer came
     assert "fewer lines" in system.outbound("status")
-    met_full_lines = provider.ledger()["totals"]["over_concurrency"].get(form, 0)
-    assert met_full_lines <= 9  # those that were on their way when the first answer came
-    system.until_over(form)
-    ledger = provider.ledger()
-    assert ledger["totals"]["over_concurrency"].get(form, 0) == met_full_lines
-    assert ledger["totals"]["max_concurrent_calls"] == 4
-    assert ledger["totals"]["overlapping_calls"] == {}
-    assert set(states(system, form).values()) == {ProspectState.COMPLETED}
+    system.until_over(*forms)
+    for form, provider in providers.items():
+        totals = provider.ledger()["totals"]
+        assert totals["over_concurrency"].get(form, 0) == met_full_lines[form]
+        assert totals["max_concurrent_calls"] == 4
+        assert totals["overlapping_calls"] == {}
+        assert set(states(system, form).values()) == {ProspectState.COMPLETED}
     with system.session() as session:
-        campaign_people = select(Prospect.attempts).join(Call).where(Call.provider_id.is_not(None))
-        assert set(session.scalars(campaign_people)) == {1}
+        attempts = select(Prospect.attempts).join(Call).where(Call.provider_id.is_not(None))
+        assert set(session.scalars(attempts)) == {1}
 
 
 def test_calls_that_wait_for_a_line_are_ended_by_a_pause_and_made_after_the_resume(shared_system: System) -> None:
