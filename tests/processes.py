@@ -31,9 +31,12 @@ class NotInTime(AssertionError):
 
 
 def eventually(
-    ready: Callable[[], Any], what: str | Callable[[], str], *, seconds: float = PATIENCE, every: float = 0.05
+    ready: Callable[[], Any], what: str | Callable[[], str], *, seconds: float = PATIENCE, every: float = 0.15
 ) -> Any:
-    """What `ready` returns as soon as it is true. Raises `NotInTime`, saying `what` was waited for, after `seconds`."""
+    """What `ready` returns once it is true. Raises `NotInTime`, saying `what` was waited for, after `seconds`.
+
+    Asking costs what is waited for processor time: seldom enough, `every` so many seconds, that it does not show.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if result := ready():

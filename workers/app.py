@@ -92,6 +92,8 @@ def _begin_afresh(**_: Any) -> None:
     _client.cache_clear()
 
 
+HINT_EXPIRES_SECONDS = 900  # by the clocks of two machines, of which one may be minutes wrong
+
 _beat_at: dict[str, float] = {}  # by queue, of this process, on the monotonic clock
 
 
@@ -132,7 +134,7 @@ def _client(base_url: str, key_env: str, control_hosts: tuple[str, ...]) -> Clie
 def hint(task: Task, *ids: str | int) -> bool:
     """Say that there is something to do; False where Redis is away. Never raises: a tick finds what no hint said."""
     try:
-        task.apply_async(args=ids, expires=60)
+        task.apply_async(args=ids, expires=HINT_EXPIRES_SECONDS)
     except Exception as problem:  # noqa: BLE001 - Redis may also answer with an error of its own; a hint is never worth one
         log.warning("redis took no hint, a tick will find it: %s", type(problem).__name__)
         return False

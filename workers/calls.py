@@ -19,6 +19,7 @@ from campaigns.clock import Moment
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
 from campaigns.pipeline import calling, ceiling, doubting, halting
 from campaigns.pipeline.calling import Prepared
+from campaigns.rules.call_state import LIVE, CallState
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.pacing import EARLY, TOGETHER
 from campaigns.settings import settings
@@ -154,20 +155,24 @@ def _record(answers: Sequence[tuple[Prepared, Mapping[str, Any] | CallFailure]])
             message = said[prepared.call_id] = read_call(answer, now=moment.now)
             if message.limits is not None and _is_news(session, prepared, message.limits, moment):
                 news.append((prepared, message.limits))
-        calling.record(session, said, now=moment.now, real=moment.real, timing=settings().timing)
-        for account_id in {prepared.account_id for prepared, answer in answers if _was_answered(answer)}:
+        states = calling.record(session, said, now=moment.now, real=moment.real, timing=settings().timing)
+        answered = {each.account_id for each, answer in answers if _was_answered(answer, states[each.call_id])}
+        for account_id in answered:
             doubting.trust(session, account_id, real=moment.real)
     for prepared, answer in answers:
         if isinstance(answer, CallFailure):
             what = "is unclear and will be asked about" if isinstance(answer, CallUnclear) else "was not placed"
             log.warning("call %s %s: %s", prepared.call_id, what, type(answer).__name__)
-            _draw_conclusions(prepared, answer)
+            _draw_conclusions(prepared, answer, states[prepared.call_id])
     for prepared, limits in news:
         _learn_lines(prepared, limits)
 
 
-def _was_answered(answer: Mapping[str, Any] | CallFailure) -> bool:
-    return not isinstance(answer, CallUnclear | NotSent)
+def _was_answered(answer: Mapping[str, Any] | CallFailure, state: CallState) -> bool:
+    """Whether the provider dealt with the request; where its answer was lost, a webhook may have told."""
+    if isinstance(answer, CallUnclear):
+        return state in LIVE | {CallState.ENDED}
+    return not isinstance(answer, NotSent)
 
 
 def _is_news(session: Session, prepared: Prepared, limits: Limits, moment: Moment) -> bool:
@@ -175,7 +180,7 @@ def _is_news(session: Session, prepared: Prepared, limits: Limits, moment: Momen
     return ceiling.is_news(session, prepared.account_id, limits, concurrency=concurrency, real=moment.real)
 
 
-def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
+def _draw_conclusions(prepared: Prepared, failure: CallFailure, state: CallState) -> None:
     """What a refusal means for everybody else who is to be called on the account or in the campaign."""
     with transaction() as session:
         moment = clock.read(session)
@@ -188,7 +193,7 @@ def _draw_conclusions(prepared: Prepared, failure: CallFailure) -> None:
                 if isinstance(failure, Throttled) and failure.no_line:
                     ceiling.refused(session, prepared.account_id, str(failure), now=moment.now, real=moment.real)
                 doubting.back_off(session, prepared.account_id, until=moment.real + (failure.retry_after or BACK_OFF))
-            case CallUnclear():
+            case CallUnclear() if state is CallState.UNKNOWN:
                 doubting.doubt(session, prepared.account_id, real=moment.real)
             case _:
                 pass  # the one call is all it says something about

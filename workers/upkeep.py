@@ -115,6 +115,8 @@ def ask() -> None:
         with one_line(f"asking about call {question.call_id}"):
             if not _ask_about(question, listings):
                 silent.add(question.account_id)
+                with transaction() as session:
+                    reconciling.put_behind(session, question.call_id)
 
 
 def _ask_about(question: Question, listings: Listings) -> bool:

@@ -17,7 +17,10 @@ from campaigns.errors import NotAllowed
 from campaigns.pipeline import halting, reporting, scheduling, warning
 from campaigns.pipeline.warning import Trouble
 
-NEXT_STEPS = "run `outbound calls reconcile`, look at `outbound calls review`, then say `outbound unfreeze --restored`"
+NEXT_STEPS = (
+    "run `outbound calls reconcile`, look at `outbound calls review`, pause, cancel and suppress again what was "
+    "stopped since the copy was made, then say `outbound unfreeze --restored`"
+)
 Why = Annotated[str | None, typer.Option(help="Kept in the audit beside who and when.")]
 
 

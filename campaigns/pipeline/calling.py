@@ -26,7 +26,18 @@ from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Perso
 from campaigns.rules.call_state import IN_FLIGHT, LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Refused, decide
-from campaigns.rules.pacing import DOUBTS, EARLY, LATE, LONGEST_WAIT, MOST_DOUBTS, TOGETHER, pause_after, stamp, turn_of
+from campaigns.rules.pacing import (
+    DOUBTS,
+    EARLY,
+    LATE,
+    LONGEST_WAIT,
+    MOST_DOUBTS,
+    MOST_TOGETHER,
+    TOGETHER,
+    pause_after,
+    stamp,
+    turn_of,
+)
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import Message
@@ -80,7 +91,7 @@ def await_slots(session: Session, call_ids: Collection[UUID], *, real: datetime)
     hinted = Counter(row.account_id for row in rows)
     for account_id in {row.account_id for row in rows if real - row.slot_at > TOGETHER}:
         rate = session.scalar(select(Account.definition["calls_per_second"].as_float()).where(Account.id == account_id))
-        room = int((rate or 0) * TOGETHER.total_seconds()) - hinted[account_id]
+        room = min(int((rate or 0) * TOGETHER.total_seconds()), MOST_TOGETHER) - hinted[account_id]
         late = _CLAIMED.where(Call.account_id == account_id, Call.slot_at < real - TOGETHER, Call.id.not_in(call_ids))
         rows += session.execute(late.order_by(Call.slot_at).limit(max(0, room)))
     waits = {row.id: max(row.slot_at, row.backoff_until or row.slot_at, real) - real for row in rows}
@@ -242,8 +253,11 @@ def record(
     now: datetime,
     real: datetime,
     timing: Timing,
-) -> None:
-    """What the provider said to these requests, or how they failed, as one more piece of evidence about each call."""
+) -> Mapping[UUID, CallState]:
+    """What the provider said to these requests, or how they failed, as one more piece of evidence about each call.
+
+    Returns the state that each call is in now: of one whose answer was lost a webhook may have told before.
+    """
     locked = lock_all(session, answers.keys(), timing=timing)
     if vanished := answers.keys() - locked.keys():
         raise LookupError(f"call {min(vanished)} vanished while it was being placed")
@@ -269,6 +283,7 @@ def record(
                 block(one, real=real)
         else:
             _fail(session, one, answer, now=now, real=real)
+    return {call_id: one.call.state for call_id, one in locked.items()}
 
 
 def _fail(session: Session, locked: Locked, failure: CallFailure, *, now: datetime, real: datetime) -> None:

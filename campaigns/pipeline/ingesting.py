@@ -246,6 +246,8 @@ def _apply(
 def failed(session: Session, event_id: int, problem: str, *, real: datetime) -> bool:
     """Keep why an event could not be applied and when it is tried again; True where it went to the dead letter."""
     event = session.get_one(Event, event_id, with_for_update={"key_share": True}, populate_existing=True)
+    if event.applied_at is not None:
+        return False  # by another worker, which had taken it along
     event.failures += 1
     event.error = problem[:500]
     dead = event.failures >= LAST_TRY

@@ -21,6 +21,8 @@ LISTED_NEAR = (timedelta(seconds=10), timedelta(seconds=70))
 """Real time before and after the intent in which a call is created: its send budget and the longest answer, and clocks
 that differ by seconds. One listing holds it up to ten calls a second."""
 LISTED_FAR = (timedelta(minutes=2), timedelta(minutes=2))  # with clocks that differ by more
+IN_ORDER = timedelta(milliseconds=1)  # between the next questions about calls that are asked about together now
+BEHIND = timedelta(seconds=1)  # more than all of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def overdue(session: Session, *, now: datetime, real: datetime, timing: Timing, 
     ).all()
     # All at once, in the ledger's order: in that of the deadlines we and whoever applies their events would deadlock.
     found = lock_all(session, ids, timing=timing)
-    questions = []
+    questions: list[Question] = []
     for call_id in ids:
         if call_id not in found:
             continue
@@ -64,7 +66,8 @@ def overdue(session: Session, *, now: datetime, real: datetime, timing: Timing, 
         if call.state == CallState.PLACING:
             why = "the worker vanished between the intent and the answer"
             move(locked, Evidence.UNCLEAR, now=now, real=real, why=why)
-        call.check_at = real + locked.timing.ask_again
+        # In the same order again, but for whom the provider did not answer: see `put_behind`.
+        call.check_at = real + locked.timing.ask_again - (len(ids) - len(questions)) * IN_ORDER
         questions.append(
             Question(
                 call_id=call_id,
@@ -77,6 +80,12 @@ def overdue(session: Session, *, now: datetime, real: datetime, timing: Timing, 
             )
         )
     return questions
+
+
+def put_behind(session: Session, call_id: UUID) -> None:
+    """Ask about this call after all others: where no answer comes because of it, they are answered first."""
+    waits = (Call.id == call_id, Call.state != CallState.CLAIMED, Call.check_at.is_not(None))
+    session.execute(update(Call).where(*waits).values(check_at=Call.check_at + BEHIND))
 
 
 def hand_back(session: Session, call_ids: Sequence[UUID], *, real: datetime) -> None:
@@ -112,6 +121,8 @@ def missed(session: Session, question: Question, *, now: datetime, real: datetim
         return False  # its id came while we asked without it
     if call.settled_at is not None or call.state not in LIVE | {CallState.UNKNOWN, CallState.ENDED}:
         return False
+    if call.state is CallState.UNKNOWN and call.provider_id is None and not question.quiet:
+        return False  # it was looked for only where nearly all are
     call.asked = min(call.asked + 1, MISSES)
     if call.asked < MISSES:
         return False

@@ -273,7 +273,8 @@ def advance(session: Session, *, now: datetime, at_fault: Callable[[UUID], bool]
         if campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
             left -= _close(session, campaign, left, now=now)
         over_now = campaign.state == CampaignState.RUNNING and not _has_any(session, campaign, OPEN)
-        if over_now and not at_fault(campaign.id):
+        # Asked about its failures, it may give somebody back for whom an earlier stretch was at fault.
+        if over_now and not at_fault(campaign.id) and not _has_any(session, campaign, OPEN):
             _become(session, campaign, CampaignState.COMPLETED, "nobody is left to call", now=now)
             left -= _close(session, campaign, left, now=now)
             moved.append((campaign.name, campaign.state))

@@ -56,6 +56,14 @@ def troubles(session: Session) -> list[Trouble]:
             _count(session, select(func.count()).where(Call.state.in_(LIVE | {CallState.UNKNOWN}), _LONG_AGO)),
         ),
         Trouble(
+            "calls that ended long ago and have no outcome: the provider does not answer the questions about them",
+            "the log of the worker `upkeep` says what it answers; they are asked about again each minute",
+            _count(
+                session,
+                select(func.count()).where(Call.state == CallState.ENDED, Call.check_at.is_not(None), _LONG_AGO),
+            ),
+        ),
+        Trouble(
             "events in the dead letter: they name no call that we know, or could not be applied",
             "look at them with `outbound events list`; they are applied by themselves if their call turns up",
             _count(session, select(func.count()).where(Event.applied_at.is_(None), Event.retry_at.is_(None))),

@@ -22,7 +22,7 @@ def system(embedded: Servers, database: str, tmp_path: Path) -> Iterator[System]
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _shared_system(
     embedded: Servers, copies: Callable[[], AbstractContextManager[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:

@@ -277,3 +277,24 @@ def test_watching_costs_the_same_however_many_calls_have_settled(database: str, 
         connection.exec_driver_sql("VACUUM (ANALYZE) calls, outcomes")
     plans = plans_of(database, lambda session: breaking.pause_if_at_fault(session, campaign_id, now=now))
     assert 0 < pages(plans) < 100, plans
+
+
+def test_whoever_is_given_back_as_the_campaign_is_about_to_complete_is_called_again(
+    session: Session, now: datetime
+) -> None:
+    campaign = campaign_with(session, now)
+    last = factories.call(session, factories.prospect(session, campaign, now), now, state=CallState.RINGING)
+    failed = fails(session, campaign, now)
+    assert pauses(session, campaign, now + MINUTE)
+    scheduling.command(session, "spring", Command.RESUME, who="test", now=now + 2 * MINUTE)
+    for call in failed:  # everybody else is reached now
+        again = factories.call(session, person(session, call), now + 3 * MINUTE, state=CallState.RINGING)
+        ends(session, campaign, now + 3 * MINUTE, "customer-ended-call", call=again, prospect=person(session, call))
+    # And the one who was under way at the pause fails by nobody's fault, which is not seen before it is all over.
+    ends(session, campaign, now + 4 * MINUTE, FAILURE, call=last, prospect=person(session, last))
+    assert person(session, last).state is ProspectState.EXHAUSTED
+    session.flush()
+    ledger.write_tallies(session)
+    assert advance(session, now=now + 4 * MINUTE) == []
+    assert person(session, last).state is ProspectState.WAITING
+    assert campaign.state is CampaignState.RUNNING

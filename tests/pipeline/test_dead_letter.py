@@ -16,6 +16,7 @@ from campaigns.pipeline import ingesting, warning
 from campaigns.rules.timing import Timing
 from campaigns.vapi.events import read_message
 from tests import factories
+from tests.pipeline.telling import in_call, status, store
 
 TIMING = Timing()
 
@@ -95,3 +96,12 @@ def test_only_what_is_dead_is_retried_or_dismissed(session: Session, now: dateti
 def audit(session: Session) -> list[tuple[str, str, str, str | None]]:
     query = select(Change.what, Change.subject, Change.who, Change.why).where(Change.subject.startswith("event:"))
     return [(row[0], row[1], row[2], row[3]) for row in session.execute(query)]
+
+
+def test_what_another_worker_has_applied_meanwhile_has_not_failed(session: Session, now: datetime) -> None:
+    call = in_call(session, now)
+    event_id = store(session, call, status(call, "ringing", now), now)
+    ingesting.apply(session, [event_id], now=now, real=now, timing=TIMING)
+    assert not ingesting.failed(session, event_id, "canceling statement due to lock timeout", real=now)
+    event = session.get_one(Event, event_id)
+    assert (event.applied_at, event.retry_at, event.failures) == (now, None, 0)

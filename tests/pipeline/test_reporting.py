@@ -168,6 +168,6 @@ def test_a_call_that_never_ends_is_said_once_it_has_lasted_longer_than_any_may(
         someone = factories.prospect(session, campaign, began)
         call = factories.call(session, someone, began, state=state, line_until=began + longest)
         assert [each.count for each in warning.troubles(session)] == [1] * number
-    call.state = CallState.ENDED
+    call.state, call.check_at = CallState.ENDED, None
     session.flush()
     assert warning.troubles(session) == []

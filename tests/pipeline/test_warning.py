@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from campaigns import clock
 from campaigns.models import Campaign, Pace
 from campaigns.pipeline import warning
 from campaigns.pipeline.warning import QUEUES, SILENT
@@ -77,3 +78,14 @@ def test_claimed_calls_that_nobody_places_are_said(
     assert said == ["no worker takes from the queue calls: 1 claimed calls wait for one"] * (speed == 1)
     session.scalars(select(Pace)).one().backoff_until = LATER  # they wait for the provider
     assert silences(session, later, real=LATER, speed=speed) == []
+
+
+def test_a_call_that_ended_and_never_gets_an_outcome_is_said(
+    session: Session, campaign: Campaign, now: datetime
+) -> None:
+    long_ago = clock.read(session).real - timedelta(days=3)
+    when = {"intent_at": long_ago, "quiet_at": long_ago, "line_until": long_ago, "check_at": REAL}
+    factories.call(session, factories.prospect(session, campaign, now), long_ago, state=CallState.ENDED, **when)
+    session.flush()
+    (said,) = warning.troubles(session)
+    assert str(said).startswith("1 calls that ended long ago and have no outcome")

@@ -87,7 +87,7 @@ def question(lister: Lister, intent_at: datetime, *, created: timedelta | None =
 
 def found(lister: Lister, questions: list[Question], *, speed: float = 1) -> set[UUID]:
     with Client(lister.url, "a-key") as provider:
-        return set(find_all(questions, provider, speed=speed))
+        return set(find_all(questions, provider, speed=speed).found)
 
 
 def test_calls_of_one_account_are_found_by_one_listing(lister: Lister, now: datetime) -> None:
