@@ -153,9 +153,8 @@ def test_dialling_goes_on_only_when_somebody_says_that_the_restored_ledger_is_wh
 ) -> None:
     said = ledger("unfreeze").wrong()
     assert said.startswith("the ledger is in another server than before: it was restored or failed over")
-    assert said.endswith(
-        "run `outbound calls reconcile`, look at `outbound calls review`, then say `outbound unfreeze --restored`"
-    )
+    assert "run `outbound calls reconcile`, look at `outbound calls review`, pause, cancel and suppress again" in said
+    assert said.endswith("then say `outbound unfreeze --restored`")
     before = ledger("status")  # no worker has looked yet
     assert (before.code, "then say `outbound unfreeze --restored`" in before.out) == (1, True)
     with db.transaction(database) as session:
