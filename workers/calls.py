@@ -19,7 +19,7 @@ from campaigns.clock import Moment
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent, SetupError, Throttled
 from campaigns.pipeline import calling, ceiling, doubting, halting
 from campaigns.pipeline.calling import Prepared
-from campaigns.rules.call_state import LIVE, CallState
+from campaigns.rules.call_state import PLACED, CallState
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.pacing import EARLY, TOGETHER
 from campaigns.settings import settings
@@ -171,7 +171,7 @@ def _record(answers: Sequence[tuple[Prepared, Mapping[str, Any] | CallFailure]])
 def _was_answered(answer: Mapping[str, Any] | CallFailure, state: CallState) -> bool:
     """Whether the provider dealt with the request; where its answer was lost, a webhook may have told."""
     if isinstance(answer, CallUnclear):
-        return state in LIVE | {CallState.ENDED}
+        return state in PLACED
     return not isinstance(answer, NotSent)
 
 

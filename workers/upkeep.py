@@ -150,7 +150,7 @@ def _ask_about(question: Question, listings: Listings) -> bool:
 
 def _learn(session: Session, question: Question, record: Mapping[str, Any], moment: Moment) -> Applied | None:
     timing = settings().timing
-    answer = read_call(record, now=moment.now)
+    answer = read_call(record, now=moment.now, waited=question.settling)
     event_id, created = ingesting.store(
         session, question.account_id, answer, learned="asked", now=moment.now, real=moment.real
     )
@@ -159,6 +159,8 @@ def _learn(session: Session, question: Question, record: Mapping[str, Any], mome
         return None
     applied = ingesting.apply_alone(session, event_id, now=moment.now, real=moment.real, timing=timing)
     if applied is not None:
-        ended = Ended(applied.call_id, applied.ending, learned="asked", locked=applied.locked)
+        # As it was read here: how long we have waited is not stored with the event.
+        ending = None if applied.ending is None else answer.ending
+        ended = Ended(applied.call_id, ending, learned="asked", locked=applied.locked)
         settling.settle(session, ended, now=moment.now, timing=timing)
     return applied

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, defer
 from campaigns.errors import UnknownName
 from campaigns.ledger import Locked, block, guard_ids, heard, know, lock_all, move
 from campaigns.models import Account, Call, Change, Event, MessageCount
-from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
+from campaigns.rules.call_state import LIVE, PLACED, CallState, Effect, Evidence
 from campaigns.rules.call_status import CallStatus
 from campaigns.rules.outcome import Ending
 from campaigns.rules.timing import Timing
@@ -235,7 +235,7 @@ def _apply(
     event.applied_at = now
     event.retry_at = None
     event.effect = str(effect)
-    found = found and call.state in LIVE | {CallState.ENDED}
+    found = found and call.state in PLACED
     ending = None if evidence is Evidence.CONFLICT else message.ending
     if ending is None and not found:
         return None

@@ -84,6 +84,9 @@ HOLDS_LINE = HOLDS_PERSON - {CallState.REVIEW}
 LIVE = frozenset({CallState.QUEUED, CallState.RINGING, CallState.IN_PROGRESS, CallState.FORWARDING})
 """The provider has accepted the call and has not ended it."""
 
+PLACED = LIVE | {CallState.ENDED}
+"""The provider has accepted the call: a request of ours became one."""
+
 IN_FLIGHT = LIVE | {CallState.PLACING, CallState.UNKNOWN}
 """It goes on at the provider, or may: no stop of ours prevents it any more."""
 

@@ -178,10 +178,11 @@ def _pushed(received: Json, stored: Json, *, message_id: str | None, with_ending
     )
 
 
-def read_call(call: Mapping[str, Any], *, now: datetime) -> Message:
+def read_call(call: Mapping[str, Any], *, now: datetime, waited: bool = False) -> Message:
     """What the provider answered about one call: to creating it, to asking for it, or as one of a listing.
 
-    `now` tells whether an ended call can still be worked on, and so whether its ending is complete.
+    `now` tells whether an ended call can still be worked on, and so whether its ending is complete; where we have
+    `waited` for that long ourselves, it is, whatever the provider's clock says.
     Raises MalformedMessage where `call` is not a JSON object.
     """
     if not isinstance(call, Mapping):
@@ -192,7 +193,7 @@ def read_call(call: Mapping[str, Any], *, now: datetime) -> Message:
     status = _status(received)
     ending = None
     if status is CallStatus.ENDED:
-        ending = read_ending({}, received, complete=is_finished(received, now))
+        ending = read_ending({}, received, complete=waited or is_finished(received, now))
     stored = redacted(received)
     return Message(
         type=ASKED,

@@ -365,7 +365,7 @@ def test_no_order_of_claims_answers_events_and_clocks_breaks_a_promise(
 ) -> None:
     longer = int(os.environ.get("MACHINE_EXAMPLES", "0"))
     how = settings(
-        max_examples=longer or 9,
+        max_examples=longer or 14,
         stateful_step_count=80 if longer else 40,
         derandomize=not longer,
         database=None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import socketserver
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
@@ -14,27 +15,61 @@ from campaigns.settings import settings
 from workers.app import _client
 
 
-class Silent(socketserver.ThreadingTCPServer):
-    """A provider that reads what it is asked and hangs up without a word."""
+class Asked(NamedTuple):
+    """One request."""
+
+    path: str
+    body: Any
+
+
+class Answering(ThreadingHTTPServer):
+    """A provider that answers in JSON what `answer` says, and keeps what it was asked."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _HangUp)
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[str] = []
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-
-class _HangUp(socketserver.BaseRequestHandler):
-    def handle(self) -> None:
-        assert isinstance(self.server, Silent)
-        self.server.asked.append(self.request.recv(65_536).decode().splitlines()[0])
+    def answer(self, asked: Asked) -> tuple[int, Any] | None:
+        """Status and body; None: it reads what it is asked and hangs up without a word."""
+        raise NotImplementedError
 
 
-Server = TypeVar("Server", bound=socketserver.BaseServer)
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Answering)
+        self.server.asked.append(f"{self.command} {self.path}")
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if (answer := self.server.answer(Asked(self.path, json.loads(sent or b"null")))) is None:
+            self.close_connection = True
+            return
+        status, found = answer
+        body = json.dumps(found).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Silent(Answering):
+    """A provider that never says a word."""
+
+    def answer(self, asked: Asked) -> None:
+        pass
+
+
+Server = TypeVar("Server", bound=Answering)
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
@@ -20,30 +18,29 @@ from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import AccountDefinition
 from campaigns.vapi.client import Client
 from tests import factories
-from tests.workers.conftest import serving
+from tests.workers.conftest import Answering, Asked, serving
 from workers import upkeep
 from workers.listings import find_all
 
 SECOND = timedelta(seconds=1)
 
 
-class Lister(ThreadingHTTPServer):
-    """A provider that lists calls by when they were created, and keeps what it was asked."""
-
-    daemon_threads = True
+class Lister(Answering):
+    """A provider that lists calls by when they were created, and keeps the windows that it was asked for."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
+        super().__init__()
         self.created: dict[UUID, datetime] = {}
-        self.asked: list[tuple[datetime, datetime]] = []
+        self.windows: list[tuple[datetime, datetime]] = []
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+    def answer(self, asked: Asked) -> tuple[int, Any]:
+        query = parse_qs(urlsplit(asked.path).query)
+        start, end = (datetime.fromisoformat(query[name][0]) for name in ("createdAtGe", "createdAtLe"))
+        self.windows.append((start, end))
+        return self.page(start, end)
 
-    def page(self, start: datetime, end: datetime) -> list[dict[str, Any]]:
-        self.asked.append((start, end))
-        return [
+    def page(self, start: datetime, end: datetime) -> tuple[int, Any]:
+        return 200, [
             {
                 "id": f"theirs-{call_id}",
                 "status": "in-progress",
@@ -53,21 +50,6 @@ class Lister(ThreadingHTTPServer):
             for call_id, created_at in self.created.items()
             if start <= created_at <= end
         ]
-
-
-class _Answer(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        assert isinstance(self.server, Lister)
-        asked = parse_qs(urlsplit(self.path).query)
-        window = [datetime.fromisoformat(asked[name][0]) for name in ("createdAtGe", "createdAtLe")]
-        body = json.dumps(self.server.page(*window)).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -93,7 +75,7 @@ def found(lister: Lister, questions: list[Question], *, speed: float = 1) -> set
 def test_calls_of_one_account_are_found_by_one_listing(lister: Lister, now: datetime) -> None:
     questions = [question(lister, now + turn * SECOND, created=SECOND) for turn in range(50)]
     assert found(lister, questions) == {each.call_id for each in questions}
-    assert len(lister.asked) == 1
+    assert len(lister.windows) == 1
 
 
 def test_a_call_that_is_not_where_calls_are_is_looked_for_further_around(lister: Lister, now: datetime) -> None:
@@ -101,21 +83,21 @@ def test_a_call_that_is_not_where_calls_are_is_looked_for_further_around(lister:
     early = question(lister, now, created=-100 * SECOND, quiet=True)  # the provider's clock is behind ours
     nowhere = question(lister, now, quiet=True)
     assert found(lister, [near, early, nowhere]) == {near.call_id, early.call_id}
-    assert len(lister.asked) == 2
-    assert lister.asked[1][0] < lister.asked[0][0]
+    assert len(lister.windows) == 2
+    assert lister.windows[1][0] < lister.windows[0][0]
 
 
 def test_a_call_that_is_asked_about_again_later_is_looked_for_only_where_calls_are(
     lister: Lister, now: datetime
 ) -> None:
     assert found(lister, [question(lister, now)]) == set()
-    assert len(lister.asked) == 1
+    assert len(lister.windows) == 1
 
 
 def test_intents_far_apart_are_not_listed_across_the_time_between(lister: Lister, now: datetime) -> None:
     questions = [question(lister, now + turn * timedelta(hours=1), created=SECOND) for turn in range(3)]
     assert len(found(lister, questions)) == 3
-    assert all(end - start < timedelta(minutes=2) for start, end in lister.asked)
+    assert all(end - start < timedelta(minutes=2) for start, end in lister.windows)
 
 
 def test_windows_are_as_wide_in_real_time_however_fast_the_clock_runs(now: datetime) -> None:
@@ -137,4 +119,4 @@ def test_upkeep_learns_of_all_lost_answers_by_one_request(working_database: str,
         calls = session.scalars(select(Call)).all()
     assert {call.provider_id for call in calls} == {f"theirs-{call.id}" for call in calls}
     assert {call.state for call in calls} == {CallState.IN_PROGRESS}
-    assert len(lister.asked) == 1
+    assert len(lister.windows) == 1

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from campaigns import clock, db
-from campaigns.models import Call, Campaign
+from campaigns.models import Call, Campaign, Outcome
 from campaigns.pipeline import breaking
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
 from tests import factories
 from tests.pipeline.test_breaking import campaign_with, fails
-from tests.workers.conftest import Silent
+from tests.workers.conftest import Answering, Asked, Silent, serving
 from workers import upkeep
 
 CALLS = 4
@@ -102,3 +104,37 @@ def test_a_campaign_whose_last_calls_fail_while_it_is_looked_after_pauses(
     upkeep.advance()
     with db.transaction(working_database) as session:
         assert session.scalars(select(Campaign.state)).one() is CampaignState.PAUSED
+
+
+class EndedWithoutAnalysis(Answering):
+    """Its record of the call is all that there will ever be, and its clock is ahead of ours."""
+
+    def __init__(self, now: datetime) -> None:
+        super().__init__()
+        self.ended_at = now + timedelta(seconds=20)
+
+    def answer(self, asked: Asked) -> tuple[int, Any]:
+        return 200, {
+            "id": asked.path.rpartition("/")[2],
+            "status": "ended",
+            "endedReason": "customer-ended-call",
+            "endedAt": self.ended_at.isoformat(),
+            "updatedAt": self.ended_at.isoformat(),
+            "cost": 0.07,
+            "analysis": {},
+        }
+
+
+def test_what_an_ended_call_came_to_is_taken_from_its_record_where_no_report_came(
+    working_database: str, now: datetime
+) -> None:
+    with serving(EndedWithoutAnalysis(now)) as provider:
+        with db.transaction(working_database) as session:
+            clock.rehearse(session, origin_at=now, speed=1)
+            ringing(session, now, "main", provider.url)
+        for kept in ((False, None), (True, Decimal("0.07"))):  # asked as it fell silent; and after its report's time
+            upkeep.ask()
+            with db.transaction(working_database) as session:
+                outcomes = session.scalars(select(Outcome)).all()
+                assert [(each.complete, each.cost) for each in outcomes] == [kept] * CALLS
+                session.execute(update(Call).values(check_at=clock.read(session).real))
