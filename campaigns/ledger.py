@@ -7,17 +7,30 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Table, Text, and_, bindparam, exists, or_, select, text, tuple_, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy import cast as as_type
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
 from campaigns.facts import CampaignFacts, about_campaigns, gather
-from campaigns.models import TALLY_SLOTS, Call, Event, Pace, Prospect, Tally
+from campaigns.models import TALLY_SLOTS, Account, Call, Campaign, Event, Pace, Prospect, Tally
 from campaigns.rules.call_state import HEARD, LIVE, CallState, Effect, Evidence, Verdict, judge
 from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
@@ -25,6 +38,13 @@ from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 
 _GUARD = text("SELECT pg_advisory_xact_lock(hashtextextended(word, 0)) FROM unnest(CAST(:words AS text[])) AS word")
+# Whoever shares a lock on a row gets by those who wait to change it, for as long as there is somebody else who shares
+# it. The server's advisory locks have a queue, so whoever shares those rows passes here first.
+_SHARE_QUEUE = text("""
+    SELECT pg_advisory_xact_lock_shared(hashtextextended(id::text, 0))
+      FROM (SELECT account_id AS id FROM calls WHERE id = ANY(:calls)
+             UNION SELECT campaign_id FROM calls WHERE id = ANY(:calls)
+             UNION SELECT unnest(CAST(:campaigns AS uuid[])) ORDER BY 1) AS shared""")
 
 # Here and elsewhere what is asked for each call is written once: to build a query takes as long as to run it.
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
@@ -61,6 +81,8 @@ _ADD = _TALLY.on_conflict_do_update(
     set_={"count": Tally.count + _TALLY.excluded.count},
 )
 
+Changing = TypeVar("Changing", Account, Campaign)
+
 Counts = Counter[tuple[UUID, str, int]]
 
 
@@ -72,6 +94,27 @@ class Locked:
     call: Call
     campaign: CampaignFacts
     timing: Timing
+
+
+def queue_to_share(session: Session, *, calls: Collection[UUID] = (), campaign_id: UUID | None = None) -> None:
+    """Wait behind whoever waits to change these calls' accounts and campaigns, or this campaign.
+
+    For all who are about to share-lock such a row: else one after another would, and the change would never come.
+    """
+    campaigns = [] if campaign_id is None else [campaign_id]
+    session.execute(_SHARE_QUEUE, {"calls": list(calls), "campaigns": campaigns})
+
+
+def lock_to_change(session: Session, kind: type[Changing], *which: ColumnElement[bool]) -> Sequence[Changing]:
+    """The accounts or campaigns of which that holds, all of them without a condition, locked in the order of their ids.
+
+    This waits for whoever shares one of them now, and for nobody who comes later: see `queue_to_share`.
+    """
+    query = select(kind).where(*which).order_by(kind.id)
+    ids = session.scalars(query.with_only_columns(kind.id)).all()
+    session.execute(_GUARD, {"words": [str(found) for found in ids]})
+    locking = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return session.scalars(locking).all()
 
 
 def lock_pace(session: Session, account_id: UUID) -> Pace:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import Celery, Task
-from celery.signals import setup_logging, task_prerun, worker_process_init
+from celery.signals import setup_logging, task_success, worker_process_init
 from kombu.entity import Queue
 from sqlalchemy.orm import Session
 
@@ -97,11 +97,11 @@ HINT_EXPIRES_SECONDS = 900  # by the clocks of two machines, of which one may be
 _beat_at: dict[str, float] = {}  # by queue, of this process, on the monotonic clock
 
 
-@task_prerun.connect
-def _note_that_it_runs(task: Task, **_: Any) -> None:
-    """A sign of life of the queue whose periodic task begins, every ten seconds."""
-    queue = task.name.partition(".")[0]
-    if task.name not in TASKS or time.monotonic() - _beat_at.get(queue, -math.inf) < BEAT_EVERY.total_seconds():
+@task_success.connect
+def _note_that_it_runs(sender: Task, **_: Any) -> None:
+    """A sign of life of the queue whose periodic task got through, every ten seconds."""
+    queue = sender.name.partition(".")[0]
+    if sender.name not in TASKS or time.monotonic() - _beat_at.get(queue, -math.inf) < BEAT_EVERY.total_seconds():
         return
     with one_line(f"noting that {queue} runs"), transaction() as session:
         warning.beat(session, queue, real=clock.read(session).real)

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, func, select, true
 from sqlalchemy.orm import Session
 
 from campaigns.facts import CampaignFacts, about_campaigns
-from campaigns.ledger import set_state, uncount, wait_again
+from campaigns.ledger import lock_to_change, set_state, uncount, wait_again
 from campaigns.models import Call, Campaign, Change, Outcome, Prospect
 from campaigns.rules.breaker import trips
 from campaigns.rules.call_state import CallState
@@ -123,7 +123,7 @@ def _pause_if_failing(session: Session, facts: CampaignFacts, *, now: datetime) 
 
 
 def _locked(session: Session, campaign_id: UUID) -> Campaign:
-    return session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
+    return lock_to_change(session, Campaign, Campaign.id == campaign_id)[0]
 
 
 def _pause(session: Session, campaign: Campaign, why: str, *, now: datetime) -> None:

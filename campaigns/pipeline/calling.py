@@ -21,7 +21,18 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent
 from campaigns.facts import gather
-from campaigns.ledger import Locked, block, find_call, know, lock_all, lock_pace, move, set_state, uncount
+from campaigns.ledger import (
+    Locked,
+    block,
+    find_call,
+    know,
+    lock_all,
+    lock_pace,
+    move,
+    queue_to_share,
+    set_state,
+    uncount,
+)
 from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
 from campaigns.rules.call_state import IN_FLIGHT, LIVE, CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
@@ -112,6 +123,7 @@ def hold_still(session: Session, call_ids: Collection[UUID], *, timing: Timing) 
     Account, campaign and person are share-locked, so a freeze, a pause or a suppression waits for us or is seen by
     us. We may wait for them too: read the clock after this, not before, or calling hours are judged by the past.
     """
+    queue_to_share(session, calls=call_ids)
     numbers = {row.id: row.number for row in session.execute(_HOLD, {"ids": list(call_ids)})}
     locked = lock_all(session, numbers.keys(), timing=timing)
     claimed = [one for one in locked.values() if one.call.state == CallState.CLAIMED]

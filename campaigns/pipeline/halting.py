@@ -13,6 +13,7 @@ from sqlalchemy import Engine, Select, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from campaigns.ledger import lock_to_change
 from campaigns.models import Account, Change, Home
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def stop_account(session: Session, account_id: UUID, reason: str, *, now: datetime) -> None:
     """Claim nothing more for the account: its key or the account itself is refused."""
-    account = session.get_one(Account, account_id, with_for_update={"key_share": True})
+    (account,) = lock_to_change(session, Account, Account.id == account_id)
     if account.stop_reason is None:
         account.stop_reason = reason
         session.add(Change(at=now, who="provider", what="stop", subject=f"account:{account.name}", why=reason))
@@ -67,12 +68,12 @@ def guard_home(session: Session, *, now: datetime) -> list[str]:
         _remember(session, now=now)
         return []
     frozen = []
-    for account in session.scalars(select(Account).order_by(Account.name).with_for_update(key_share=True)):
+    for account in lock_to_change(session, Account):
         if account.frozen_at is None:
             account.frozen_at, account.frozen_why = now, reason
             session.add(Change(at=now, who="outbound", what="freeze", subject=f"account:{account.name}", why=reason))
             frozen.append(account.name)
-    return frozen
+    return sorted(frozen)
 
 
 def accept_home(session: Session, *, who: str, why: str | None, now: datetime) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from campaigns.errors import InvalidInput, NotAllowed
 from campaigns.facts import CampaignFacts, about_campaigns, about_newcomer, consented
 from campaigns.facts import suppressed as is_suppressed
-from campaigns.ledger import count
+from campaigns.ledger import count, queue_to_share
 from campaigns.models import Campaign, Import, Person, Prospect, RejectedRow
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import CampaignDefinition
@@ -162,6 +162,7 @@ def rejected(session: Session, import_id: UUID) -> Iterator[dict[str, str]]:
 
 def _open_campaign(session: Session, campaign_id: UUID) -> CampaignFacts:
     """The campaign, share-locked, so that it is not cancelled or completed under a batch."""
+    queue_to_share(session, campaign_id=campaign_id)
     session.execute(select(Campaign.id).where(Campaign.id == campaign_id).with_for_update(read=True))
     campaign = about_campaigns(session, [campaign_id])[campaign_id]
     if campaign.state in {CampaignState.COMPLETED, CampaignState.CANCELLED}:

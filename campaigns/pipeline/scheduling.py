@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import ledger
 from campaigns.errors import NotAllowed, UnknownName
-from campaigns.ledger import set_state, wait_again
+from campaigns.ledger import lock_to_change, set_state, wait_again
 from campaigns.models import (
     LOCK_REHEARSAL,
     Account,
@@ -57,7 +57,7 @@ def apply_account(
     """
     if not definition.loopback:
         _no_rehearsal(session, definition)
-    account = session.scalar(select(Account).where(Account.name == definition.name).with_for_update(key_share=True))
+    account = next(iter(lock_to_change(session, Account, Account.name == definition.name)), None)
     stored = definition.model_dump(mode="json")
     before = None
     created = account is None
@@ -98,7 +98,7 @@ def apply_campaign(session: Session, definition: CampaignDefinition, *, who: str
     account = session.scalar(select(Account).where(Account.name == definition.account).with_for_update(read=True))
     if account is None:
         raise UnknownName(f"account {definition.account!r} does not exist: create it with `outbound accounts apply`")
-    campaign = session.scalar(select(Campaign).where(Campaign.name == definition.name).with_for_update(key_share=True))
+    campaign = next(iter(lock_to_change(session, Campaign, Campaign.name == definition.name)), None)
     stored = definition.model_dump(mode="json")
     before = None
     created = campaign is None
@@ -187,7 +187,7 @@ def set_frozen(session: Session, *, frozen: bool, who: str, now: datetime, why: 
     Like a pause, this waits for open intents: once it returns, nothing further is placed.
     """
     changed = []
-    for account in session.scalars(select(Account).order_by(Account.name).with_for_update(key_share=True)):
+    for account in lock_to_change(session, Account):
         if (account.frozen_at is not None) == frozen:
             continue
         account.frozen_at = now if frozen else None
@@ -197,16 +197,16 @@ def set_frozen(session: Session, *, frozen: bool, who: str, now: datetime, why: 
             session, who=who, what=what, subject=f"account:{account.name}", before=None, after=None, now=now, why=why
         )
         changed.append(account.name)
-    return changed
+    return sorted(changed)
 
 
 def find(session: Session, name: str, *, lock: bool = False) -> Campaign:
     """The campaign of that name. Raises `UnknownName`."""
-    query = select(Campaign).where(Campaign.name == name)
-    campaign = session.scalar(query.with_for_update(key_share=True) if lock else query)
-    if campaign is None:
+    named = Campaign.name == name
+    found = lock_to_change(session, Campaign, named) if lock else session.scalars(select(Campaign).where(named)).all()
+    if not found:
         raise UnknownName(f"campaign {name!r} does not exist: `outbound campaign list` shows those that do")
-    return campaign
+    return found[0]
 
 
 def still_in_flight(
@@ -266,7 +266,7 @@ def advance(session: Session, *, now: datetime, at_fault: Callable[[UUID], bool]
     left = CLOSE_LOT
     moved: list[tuple[str, CampaignState]] = []
     for campaign_id in session.scalars(ripe.order_by(Campaign.id)).all():
-        campaign = session.get_one(Campaign, campaign_id, with_for_update={"key_share": True}, populate_existing=True)
+        (campaign,) = lock_to_change(session, Campaign, Campaign.id == campaign_id)
         if campaign.state == CampaignState.SCHEDULED and (campaign.starts_at is None or campaign.starts_at <= now):
             _become(session, campaign, CampaignState.RUNNING, "its start time came", now=now)
             moved.append((campaign.name, campaign.state))

@@ -16,6 +16,7 @@ from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
 from campaigns.rules.pacing import DOUBTS
 
 BEAT_EVERY = timedelta(seconds=10)  # real time: of ticks that come each second or two, as many as are worth a write
+SET_BACK = timedelta(minutes=10)  # real time: no account is that far ahead with the slots it gives out, but by a clock
 SILENT = timedelta(minutes=1)  # real time: a deploy takes less, and whoever looks at the screen wants to know soon
 QUEUES = ("dispatch", "events", "upkeep")  # those with periodic tasks; a caller that is missing shows by its calls
 
@@ -33,6 +34,7 @@ class Trouble:
         return f"{self.what}: {self.do}" if self.count is None else f"{self.count:,} {self.what}: {self.do}"
 
 
+_DIALS = select(Campaign.id).where(Campaign.account_id == Account.id, Campaign.state == CampaignState.RUNNING).exists()
 # Its longest duration after its quiet period, by the real clock: with one that runs faster this only comes later.
 _LONG_AGO = Call.quiet_at + (Call.line_until - Call.intent_at) < func.clock_timestamp()
 
@@ -94,14 +96,27 @@ def troubles(session: Session) -> list[Trouble]:
             "it is tried again now and then, by itself; who was to be called meanwhile waits",
         )
         for name, doubts in session.execute(
-            select(Account.name, Pace.doubts).join(Pace, Pace.account_id == Account.id).where(Pace.doubts >= DOUBTS)
+            select(Account.name, Pace.doubts)
+            .join(Pace, Pace.account_id == Account.id)
+            .where(Pace.doubts >= DOUBTS, _DIALS)
+        )
+    ]
+    found += [
+        Trouble(
+            f"account {name}: nothing is sent before {slot:%Y-%m-%d %H:%M:%S %Z}",
+            "the clock of the database server was set back, or a very slow account has many calls waiting",
+        )
+        for name, slot in session.execute(
+            select(Account.name, Pace.next_slot)
+            .join(Pace, Pace.account_id == Account.id)
+            .where(Pace.next_slot > func.clock_timestamp() + SET_BACK, _DIALS)
         )
     ]
     return found
 
 
 def beat(session: Session, queue: str, *, real: datetime) -> None:
-    """Note that a periodic task of the queue runs."""
+    """Note that a periodic task of the queue got through."""
     statement = insert(Heartbeat).values(queue=queue, at=real)
     session.execute(statement.on_conflict_do_update(index_elements=[Heartbeat.queue], set_={"at": real}))
 
@@ -114,7 +129,8 @@ def silences(session: Session, *, now: datetime, real: datetime, speed: float) -
     silent = [queue for queue in QUEUES if queue not in last or last[queue] < real - SILENT]
     if len(silent) == len(QUEUES):
         return [f"nothing runs: {_since(max(last.values(), default=None))}"]
-    found = [f"no worker takes from the queue {queue}: {_since(last.get(queue))}" for queue in silent]
+    or_fails = "or its tasks fail, as its log says"
+    found = [f"no worker takes from the queue {queue}, {or_fails}: {_since(last.get(queue))}" for queue in silent]
     return found + _without_callers(session, claimed_before=now - SILENT * speed, real=real)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from campaigns.pipeline import warning
 from campaigns.pipeline.warning import QUEUES, SILENT
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
+from campaigns.rules.pacing import DOUBTS
 from tests import factories
 from tests.pipeline.placing import REAL
 
@@ -50,7 +52,7 @@ def test_a_queue_without_workers_is_named(session: Session, campaign: Campaign, 
         if queue != missing:
             warning.beat(session, queue, real=LATER)
     (said,) = silences(session, now, real=LATER)
-    assert said.startswith(f"no worker takes from the queue {missing}: ")
+    assert said.startswith(f"no worker takes from the queue {missing}, ")
 
 
 def test_nothing_is_said_where_there_is_nothing_to_do(session: Session, campaign: Campaign, now: datetime) -> None:
@@ -89,3 +91,28 @@ def test_a_call_that_ended_and_never_gets_an_outcome_is_said(
     session.flush()
     (said,) = warning.troubles(session)
     assert str(said).startswith("1 calls that ended long ago and have no outcome")
+
+
+def doubted(pace: Pace, real: datetime) -> None:
+    pace.doubts = DOUBTS
+
+
+def ahead(pace: Pace, real: datetime) -> None:
+    pace.next_slot = real + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(("becomes", "what"), [(doubted, "what became of it"), (ahead, "nothing is sent before")])
+def test_what_keeps_an_account_from_dialling_is_said_while_it_has_somebody_to_call(
+    session: Session, campaign: Campaign, becomes: Callable[[Pace, datetime], None], what: str
+) -> None:
+    pace = session.scalars(select(Pace)).one()
+    pace.next_slot = clock.read(session).real
+    session.flush()
+    assert warning.troubles(session) == []
+    becomes(pace, pace.next_slot)
+    session.flush()
+    (said,) = warning.troubles(session)
+    assert what in said.what
+    campaign.state = CampaignState.COMPLETED
+    session.flush()
+    assert warning.troubles(session) == []

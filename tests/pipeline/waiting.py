@@ -20,14 +20,19 @@ _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_d
 @contextmanager
 def held_up(database: str, work: Callable[[], Result]) -> Iterator[Future[Result]]:
     """`work` in a thread, once it waits for a lock that the caller's transaction has; let go of it in the block."""
+    before = _waiting(database)
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(work)
 
         def waits() -> bool:
             if done.done():
                 done.result()
-            with db.transaction(database) as session:
-                return bool(session.scalar(_WAITING))
+            return _waiting(database) > before
 
         eventually(waits, "it waits for the lock")
         yield done
+
+
+def _waiting(database: str) -> int:
+    with db.transaction(database) as session:
+        return session.execute(_WAITING).scalar_one()

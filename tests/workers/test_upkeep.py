@@ -7,17 +7,18 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from campaigns import clock, db
-from campaigns.models import Call, Campaign, Outcome
+from campaigns.models import Call, Campaign, Heartbeat, Outcome
 from campaigns.pipeline import breaking
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
 from tests import factories
 from tests.pipeline.test_breaking import campaign_with, fails
 from tests.workers.conftest import Answering, Asked, Silent, serving
+from workers import app as worker
 from workers import upkeep
 
 CALLS = 4
@@ -66,6 +67,38 @@ def test_an_account_whose_provider_is_away_does_not_hold_up_the_ends_of_others_c
         session.execute(update(Campaign).values(state=CampaignState.PAUSED))
     upkeep.withdraw()
     assert len(silent_provider.asked) == 2  # one for each account
+
+
+def test_ending_calls_that_takes_too_long_leaves_the_rest_to_a_later_tick(
+    working_database: str, silent_provider: Silent, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with db.transaction(working_database) as session:
+        ringing(session, now, "away", silent_provider.url)
+        session.execute(update(Campaign).values(state=CampaignState.PAUSED))
+        session.execute(update(Call).values(state=CallState.QUEUED, blocked=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(upkeep, "ASK_SECONDS", 0.0)
+        upkeep.withdraw()
+    assert len(silent_provider.asked) == 0
+    with db.transaction(working_database) as session:
+        session.execute(update(Call).values(hang_up_at=Call.hang_up_at - timedelta(minutes=1)))
+    upkeep.withdraw()
+    assert len(silent_provider.asked) == 1
+
+
+@pytest.mark.parametrize("gets_through", [True, False])
+def test_a_periodic_task_that_fails_each_time_is_no_sign_of_life(
+    working_database: str, monkeypatch: pytest.MonkeyPatch, *, gets_through: bool
+) -> None:
+    monkeypatch.setattr(worker, "_beat_at", {})
+    if not gets_through:
+        with db.transaction(working_database) as session:
+            session.execute(text("ALTER TABLE calls RENAME COLUMN state TO missing"))
+    worker.app.tasks["upkeep.ask"].apply()
+    worker.app.tasks["dispatch.tick"].apply()
+    with db.transaction(working_database) as session:
+        beating = set(session.scalars(select(Heartbeat.queue)))
+    assert beating == ({"dispatch", "upkeep"} if gets_through else set())
 
 
 def test_an_id_from_outside_is_one_part_of_the_path(

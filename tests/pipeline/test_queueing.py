@@ -1,0 +1,80 @@
+"""A stop waits for what was open before it, and never for what comes after it, however much that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from campaigns import db
+from campaigns.models import Account, Campaign
+from campaigns.pipeline import halting, importing, scheduling
+from campaigns.pipeline.importing import Report
+from campaigns.rules.campaign_state import CampaignState, Command
+from campaigns.rules.people_file import Columns, Row
+from tests import factories
+from tests.pipeline.placing import prepare
+from tests.pipeline.test_breaking import MINUTE, campaign_with, fails, pauses
+from tests.pipeline.waiting import held_up
+
+Work = Callable[[Session], object]
+
+
+def alone(database: str, work: Work) -> object:
+    with db.transaction(database) as session:
+        return work(session)
+
+
+def stop(session: Session, how: str, now: datetime) -> None:
+    match how:
+        case "pause":
+            scheduling.command(session, "spring", Command.PAUSE, who="test", now=now)
+        case "freeze":
+            scheduling.set_frozen(session, frozen=True, who="test", now=now, why=None)
+        case "refused key":
+            halting.stop_account(session, session.scalars(select(Account.id)).one(), "its key was refused", now=now)
+        case _:
+            assert pauses(session, session.scalars(select(Campaign)).one(), now)
+
+
+@pytest.mark.parametrize("how", ["pause", "freeze", "refused key", "too many failures"])
+def test_a_stop_comes_before_the_intents_that_come_after_it(database: str, now: datetime, how: str) -> None:
+    with db.transaction(database) as session:
+        campaign = campaign_with(session, now)
+        fails(session, campaign, now - MINUTE)
+        first, second = (factories.call(session, factories.prospect(session, campaign, now), now).id for _ in range(2))
+    with db.transaction(database) as open_before:
+        assert prepare(open_before, first, now) is not None
+        with (
+            held_up(database, partial(alone, database, partial(stop, how=how, now=now))) as stopped,
+            held_up(database, partial(alone, database, partial(prepare, call_id=second, now=now))) as prepared,
+        ):
+            open_before.commit()
+            stopped.result()
+            assert prepared.result() is None  # it finds that all was stopped
+
+
+def test_a_pause_comes_between_the_lots_of_lists_that_are_imported_at_once(database: str, now: datetime) -> None:
+    columns = Columns(("phone",), "phone")
+    with db.transaction(database) as session:
+        campaign = factories.campaign(session, now)
+        imports = [importing.begin(session, campaign.id, source=name, columns=columns, now=now) for name in "ab"]
+
+    def store(turn: int, session: Session) -> CampaignState:
+        rows = [Row(2, {"phone": f"+1212555010{turn}"})]
+        importing.store(session, imports[turn], rows, columns, Report(), now=now)
+        return session.get_one(Campaign, campaign.id).state
+
+    with db.transaction(database) as open_before:
+        assert store(0, open_before) is CampaignState.RUNNING
+        with (
+            held_up(database, partial(alone, database, partial(stop, how="pause", now=now))) as paused,
+            held_up(database, partial(alone, database, partial(store, 1))) as stored,
+        ):
+            open_before.commit()
+            paused.result()
+            assert stored.result() is CampaignState.PAUSED
