@@ -14,8 +14,8 @@ from tests.chaos.reporting import Report, row
 from tests.chaos.servers import Servers
 
 FOR_A_GUARD = 120  # prospects: enough for each removal to show at once
-PER_SECOND = 8.0  # prospects done in a second, on two cores; only the forecast rests on it
-AROUND = 25.0  # seconds for starting, the last calls and the judge
+PER_SECOND = 22.0  # prospects done in a second, on two cores; only the forecast rests on it
+AROUND = 30.0  # seconds for starting, the last calls and the judge
 
 
 def main() -> int:

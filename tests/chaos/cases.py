@@ -205,7 +205,7 @@ CASES: tuple[Case, ...] = (
     # A claim is one transaction for many calls, so its process is killed more often for as many calls.
     forced("after_claim", 0.1),
     forced("after_intent", 0.03),
-    forced("mid_post", 0.03),
+    forced("mid_post", 0.01),  # of ten times as many: each death costs what starting a process does
     forced("after_answer", 0.03),
     forced("before_recording", 0.03),
     Case("workers killed", workers_killed),
