@@ -15,7 +15,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -263,7 +263,8 @@ class Run:
         """End one pool process of a random worker without a word, the busiest kind more often."""
         name = self.dice.choice([*self.system.workers, "calls"])
         if children := descendants(self.system[name].pid):
-            os.kill(self.dice.choice(children), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended by itself since
+                os.kill(self.dice.choice(children), signal.SIGKILL)
             self.note_orphans()
 
     def kill(self, name: str, *, children: bool = True) -> None:
