@@ -42,9 +42,9 @@ _GUARD = text("SELECT pg_advisory_xact_lock(hashtextextended(word, 0)) FROM unne
 # it. The server's advisory locks have a queue, so whoever shares those rows passes here first.
 _SHARE_QUEUE = text("""
     SELECT pg_advisory_xact_lock_shared(hashtextextended(id::text, 0))
-      FROM (SELECT account_id AS id FROM calls WHERE id = ANY(:calls)
-             UNION SELECT campaign_id FROM calls WHERE id = ANY(:calls)
-             UNION SELECT unnest(CAST(:campaigns AS uuid[])) ORDER BY 1) AS shared""")
+      FROM (SELECT 1 AS turn, account_id AS id FROM calls WHERE id = ANY(:calls)
+             UNION SELECT 2, campaign_id FROM calls WHERE id = ANY(:calls)
+             UNION SELECT 2, unnest(CAST(:campaigns AS uuid[])) ORDER BY turn, id) AS shared""")
 
 # Here and elsewhere what is asked for each call is written once: to build a query takes as long as to run it.
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)

@@ -20,15 +20,15 @@ from sqlalchemy.orm import Session
 from campaigns import clock, db
 from campaigns.errors import SetupError
 from campaigns.pipeline import breaking, warning
-from campaigns.pipeline.warning import BEAT_EVERY
+from campaigns.pipeline.warning import PERIODIC
 from campaigns.rules.definition import AccountDefinition
 from campaigns.settings import secret, settings
 from campaigns.vapi.client import Client
-from workers.timetable import TICKS, timetable
+from workers.timetable import timetable
 
 log = logging.getLogger(__name__)
 
-TASKS = frozenset(tick.task for tick in TICKS)
+BEAT_SECONDS = 10.0  # of ticks that come each second or two, as many are noted as are worth a write
 QUEUES = ("dispatch", "calls", "events", "upkeep", "bulk")
 
 app = Celery("outbound", broker=settings().redis_url, include=[f"workers.{queue}" for queue in QUEUES])
@@ -94,18 +94,18 @@ def _begin_afresh(**_: Any) -> None:
 
 HINT_EXPIRES_SECONDS = 900  # by the clocks of two machines, of which one may be minutes wrong
 
-_beat_at: dict[str, float] = {}  # by queue, of this process, on the monotonic clock
+_beat_at: dict[str, float] = {}  # by task, of this process, on the monotonic clock
 
 
 @task_success.connect
-def _note_that_it_runs(sender: Task, **_: Any) -> None:
-    """A sign of life of the queue whose periodic task got through, every ten seconds."""
-    queue = sender.name.partition(".")[0]
-    if sender.name not in TASKS or time.monotonic() - _beat_at.get(queue, -math.inf) < BEAT_EVERY.total_seconds():
+def _note_that_it_runs(sender: Task, result: Any, **_: Any) -> None:
+    """A sign of life of a periodic task that got through, every ten seconds; False says that all of it failed."""
+    task = sender.name
+    if task not in PERIODIC or result is False or time.monotonic() - _beat_at.get(task, -math.inf) < BEAT_SECONDS:
         return
-    with one_line(f"noting that {queue} runs"), transaction() as session:
-        warning.beat(session, queue, real=clock.read(session).real)
-        _beat_at[queue] = time.monotonic()
+    with one_line(f"noting that {task} gets through"), transaction() as session:
+        warning.beat(session, task, real=clock.read(session).real)
+        _beat_at[task] = time.monotonic()
 
 
 def database_url() -> str:
@@ -122,13 +122,16 @@ def transaction() -> AbstractContextManager[Session]:
 
 
 def client(account: AccountDefinition) -> Client:
-    """This process's connection for the account. Raises `SetupError` where its key is missing from the environment."""
-    return _client(account.base_url, account.key_env, account.control_hosts)
+    """This process's connection for the account, with the key as it is now: `.env` may say another than before.
+
+    Raises `SetupError` where its key is missing from the environment.
+    """
+    return _client(account.base_url, secret(account.key_env), account.control_hosts)
 
 
 @lru_cache(maxsize=64)
-def _client(base_url: str, key_env: str, control_hosts: tuple[str, ...]) -> Client:
-    return Client(base_url, secret(key_env), control_hosts=control_hosts)
+def _client(base_url: str, key: str, control_hosts: tuple[str, ...]) -> Client:
+    return Client(base_url, key, control_hosts=control_hosts)
 
 
 def hint(task: Task, *ids: str | int) -> bool:

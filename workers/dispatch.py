@@ -12,17 +12,23 @@ from workers.calls import place_calls
 
 
 @app.task(name="dispatch.tick")
-def tick() -> None:
-    """Claim for every account that has work. Run twice, the second finds the lines taken and claims nothing."""
+def tick() -> bool:
+    """Claim for every account that has work. Run twice, the second finds the lines taken and claims nothing.
+
+    False where it failed for each of them.
+    """
     with transaction() as session:
         frozen = halting.guard_home(session, now=clock.read(session).now)
     if frozen:
         log.error("dialling is frozen, `outbound status` says why: %s", ", ".join(frozen))
     with transaction() as session:
         accounts = dispatching.accounts_with_work(session)
+    done = 0
     for account_id in accounts:
         with one_line(f"claiming for account {account_id}"):
             claim(account_id)
+            done += 1
+    return done > 0 or not accounts
 
 
 @app.task(name="dispatch.refill")

@@ -15,7 +15,6 @@ from campaigns.clock import Moment
 from campaigns.errors import CallFailure, SetupError
 from campaigns.pipeline import (
     breaking,
-    calling,
     doubting,
     ingesting,
     reconciling,
@@ -38,8 +37,10 @@ ASK_SECONDS = 10.0  # after which a tick asks no more: campaigns are moved along
 
 
 @app.task(name="upkeep.advance")
-def advance() -> None:
+def advance() -> bool:
     """Start, end and complete campaigns whose time has come. Run twice, the second finds nothing left to move.
+
+    False where each of them failed.
 
     Before one completes, it is seen whether its calls failed by nobody's fault: then it pauses, and completes nobody.
     """
@@ -49,11 +50,19 @@ def advance() -> None:
         with one_line(f"watching campaign {campaign_id}"), transaction() as session:
             pause_if_at_fault(session, campaign_id, now=clock.read(session).now)
     with transaction() as session:
-        now = clock.read(session).now
-        # Asked once more: its last calls may have failed since.
-        at_fault = partial(pause_if_at_fault, session, now=now)
-        for name, state in scheduling.advance(session, now=now, at_fault=at_fault):
-            log.info("campaign %s is %s", name, state)
+        ripe = scheduling.ripe(session, now=clock.read(session).now)
+    done = 0
+    for campaign_id in ripe:
+        with one_line(f"moving campaign {campaign_id} along"):
+            with transaction() as session:
+                now = clock.read(session).now
+                # Asked once more: its last calls may have failed since.
+                at_fault = partial(pause_if_at_fault, session, now=now)
+                moved = scheduling.advance(session, campaign_id, now=now, at_fault=at_fault)
+            done += 1
+            for name, state in moved:
+                log.info("campaign %s is %s", name, state)
+    return done > 0 or not ripe
 
 
 @app.task(name="upkeep.withdraw")
@@ -62,35 +71,39 @@ def withdraw() -> None:
     began = time.monotonic()
     with transaction() as session:
         moment = clock.read(session)
-        unwanted = withdrawing.unwanted(
-            session, now=moment.now, real=moment.real, timing=settings().timing, limit=ASK_LIMIT
-        )
-    silent: set[str] = set()
-    for call_id, why in unwanted:
-        if time.monotonic() - began > ASK_SECONDS:
-            return  # the rest are ended by a later tick
+        unwanted = withdrawing.unwanted(session, now=moment.now, real=moment.real, limit=ASK_LIMIT)
+    silent: set[UUID] = set()
+    for tried, (call_id, account_id) in enumerate(unwanted):
+        if tried and time.monotonic() - began > ASK_SECONDS:
+            return  # the rest are tried by the next tick, and before those that were tried by this one
+        if account_id in silent:
+            continue  # ended as soon as its provider answers again: those of others do not wait for it
         with one_line(f"ending call {call_id}, which waits for a line"):
             with transaction() as session:
-                live = calling.find_live(session, str(call_id))
-            if live.account.name in silent:
-                continue  # ended as soon as its provider answers again: those of others do not wait for it
+                moment = clock.read(session)
+                why = withdrawing.take_back(
+                    session, call_id, now=moment.now, real=moment.real, timing=settings().timing
+                )
+                if why is None:
+                    continue
+                live = withdrawing.find_live(session, str(call_id))
             try:
                 done = client(live.account).hang_up(live.provider_id)
             except CallFailure as problem:
                 if problem.status is None:
-                    silent.add(live.account.name)
+                    silent.add(account_id)
                 log.warning("call %s waits for a line and cannot be ended yet: %s", call_id, problem)
                 continue
             if done.result is HangUpResult.IMPOSSIBLE:
                 log.warning("call %s waits for a line and cannot be ended yet: %s", call_id, done.why)
                 continue
             with transaction() as session:
-                calling.record_hang_up(
+                withdrawing.record_hang_up(
                     session,
                     live,
                     result=done.result,
                     detail=done.why,
-                    who="outbound",
+                    who=withdrawing.US,
                     why=why,
                     now=clock.read(session).now,
                 )

@@ -12,7 +12,7 @@ from campaigns.cli.database import database, transaction, who
 from campaigns.cli.output import AsJson, print_json, print_table
 from campaigns.cli.reconcile import reconcile
 from campaigns.errors import InvalidInput, NotAllowed
-from campaigns.pipeline import calling, reporting, reviewing, scheduling, settling
+from campaigns.pipeline import reporting, reviewing, scheduling, settling, withdrawing
 from campaigns.pipeline.reviewing import Decision
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import IN_FLIGHT, CallState
@@ -141,11 +141,11 @@ def hang_up(
     """
     with database() as url:
         with db.transaction(url) as session:
-            live = calling.find_live(session, call_id)
+            live = withdrawing.find_live(session, call_id)
         with Client.of(live.account, secret(live.account.key_env)) as provider:
             done = provider.hang_up(live.provider_id)
         with db.transaction(url) as session:
-            calling.record_hang_up(
+            withdrawing.record_hang_up(
                 session, live, result=done.result, detail=done.why, who=who(), why=why, now=clock.read(session).now
             )
     if done.result is HangUpResult.IMPOSSIBLE:

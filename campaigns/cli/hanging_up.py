@@ -11,8 +11,8 @@ from uuid import UUID
 
 from campaigns import clock, db
 from campaigns.errors import OutboundError
-from campaigns.pipeline import calling, scheduling
-from campaigns.pipeline.calling import LiveCall
+from campaigns.pipeline import scheduling, withdrawing
+from campaigns.pipeline.withdrawing import LiveCall
 from campaigns.rules.call_state import CallState
 from campaigns.rules.timing import Timing
 from campaigns.settings import secret
@@ -56,13 +56,13 @@ def hang_up_all(url: str, campaign: str, *, who: str, why: str | None) -> HungUp
             campaign_id = scheduling.find(session, campaign).id
             sending = any(state is CallState.PLACING for _, state in scheduling.still_in_flight(session, campaign_id))
             tried = {each.call_id for each in done.calls}
-            live = [each for each in calling.live_calls(session, campaign_id) if each.call_id not in tried]
+            live = [each for each in withdrawing.live_calls(session, campaign_id) if each.call_id not in tried]
         passed = timedelta(seconds=time.monotonic() - began)
         for call, result in _try(live, at_most=LONGEST - passed):
             done.calls.append(Tried(call.call_id, result.result, result.why))
             with db.transaction(url) as session:
                 now = clock.read(session).now
-                calling.record_hang_up(
+                withdrawing.record_hang_up(
                     session, call, result=result.result, detail=result.why, who=who, why=why, now=now
                 )
         if not live and (not sending or passed > ON_THE_WAY):

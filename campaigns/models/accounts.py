@@ -48,11 +48,11 @@ class Home(Base):
 
 
 class Heartbeat(Base):
-    """When a queue's periodic task last ran: nobody else would say that no worker or no beat runs."""
+    """When a periodic task last got through: nobody else would say that no worker or no beat runs, or that it fails."""
 
     __tablename__ = "heartbeats"
 
-    queue: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]
     """Real time."""
 

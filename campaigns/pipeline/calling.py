@@ -15,16 +15,15 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, select, text
+from sqlalchemy import BindParameter, Table, bindparam, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotAllowed, NotSent
+from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent
 from campaigns.facts import gather
 from campaigns.ledger import (
     Locked,
     block,
-    find_call,
     know,
     lock_all,
     lock_pace,
@@ -33,8 +32,8 @@ from campaigns.ledger import (
     set_state,
     uncount,
 )
-from campaigns.models import Account, Call, Campaign, Change, Event, Pace, Person, PhoneNumber
-from campaigns.rules.call_state import IN_FLIGHT, LIVE, CallState, Effect, Evidence
+from campaigns.models import Account, Call, Campaign, Event, Pace, Person, PhoneNumber
+from campaigns.rules.call_state import CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Refused, decide
 from campaigns.rules.pacing import (
@@ -312,65 +311,6 @@ def _fail(session: Session, locked: Locked, failure: CallFailure, *, now: dateti
     uncount(session, prospect, call)
     wait = TRY_AGAIN if isinstance(failure, NotSent | AccountRefused) else locked.timing.capacity_wait
     set_state(prospect, ProspectState.WAITING, now=now, due_at=now + wait, why=str(failure))
-
-
-@dataclass(frozen=True, slots=True)
-class LiveCall:
-    """A call that the provider has accepted and not ended, as far as we heard."""
-
-    call_id: UUID
-    provider_id: str
-    state: CallState
-    account: AccountDefinition
-
-
-def find_live(session: Session, wanted: str) -> LiveCall:
-    """The live call whose id begins with `wanted`.
-
-    Raises `UnknownName` where there is none or more than one call, `NotAllowed` where it is not live.
-    """
-    call = session.get_one(Call, find_call(session, wanted), populate_existing=True)
-    live = _live(session, Call.id == call.id)
-    if not live:
-        wait = "there is nothing to hang up"
-        if call.state in IN_FLIGHT:
-            wait = "the provider has not said yet whether it was placed, ask again later"
-        raise NotAllowed(f"call {call.id} is {call.state}, not live: {wait}")
-    return live[0]
-
-
-def live_calls(session: Session, campaign_id: UUID) -> list[LiveCall]:
-    """The live calls of a campaign of which the provider's id is known, oldest first."""
-    return _live(session, Call.campaign_id == campaign_id)
-
-
-def _live(session: Session, which: ColumnElement[bool]) -> list[LiveCall]:
-    query = (
-        select(Call.id, Call.provider_id, Call.state, Account.definition)
-        .join(Account, Account.id == Call.account_id)
-        .where(which, Call.state.in_(sorted(LIVE)), Call.provider_id.is_not(None))
-    )
-    return [
-        LiveCall(call_id, str(provider_id), state, AccountDefinition.model_validate(account))
-        for call_id, provider_id, state, account in session.execute(query.order_by(Call.claimed_at))
-    ]
-
-
-def record_hang_up(
-    session: Session, live: LiveCall, *, result: str, detail: str, who: str, why: str | None, now: datetime
-) -> None:
-    """Keep in the audit who had a live call ended, and what came of it. The end itself comes as an event."""
-    session.add(
-        Change(
-            at=now,
-            who=who,
-            what="hang up",
-            subject=f"call:{live.call_id}",
-            before={"state": live.state},
-            after={"result": result, "detail": detail},
-            why=why,
-        )
-    )
 
 
 def _store_answers(

@@ -67,8 +67,11 @@ def guard_home(session: Session, *, now: datetime) -> list[str]:
     if reason is None:
         _remember(session, now=now)
         return []
-    frozen = []
-    for account in lock_to_change(session, Account):
+    frozen: list[str] = []
+    accounts = lock_to_change(session, Account)
+    if moved(session) is None:
+        return frozen  # somebody said while we waited that it is at home here
+    for account in accounts:
         if account.frozen_at is None:
             account.frozen_at, account.frozen_why = now, reason
             session.add(Change(at=now, who="outbound", what="freeze", subject=f"account:{account.name}", why=reason))

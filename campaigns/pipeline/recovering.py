@@ -57,18 +57,18 @@ def take_in(
     known = or_(Call.id == placed.call_id, Call.provider_id == placed.provider_id)
     if session.scalar(select(Call.id).where(Call.account_id == account_id, known)) is not None:
         return TakenIn.KNOWN
-    prospect = session.scalars(
+    # All in which it is this person, and in their order: another's call to them may be withdrawn below.
+    of_the_person = session.scalars(
         select(Prospect)
-        .join(Campaign, Campaign.id == Prospect.campaign_id)
         .join(Person, Person.id == Prospect.person_id)
-        .where(
-            Campaign.account_id == account_id,
-            Campaign.name == placed.campaign,
-            Person.number == placed.number,
-            Prospect.extension == placed.extension,
-        )
+        .where(Person.number == placed.number)
+        .order_by(Prospect.id)
         .with_for_update(of=Prospect, key_share=True)
-    ).one_or_none()
+    ).all()
+    theirs = select(Campaign.id).where(Campaign.account_id == account_id, Campaign.name == placed.campaign)
+    campaign_id = session.scalars(theirs).one_or_none()
+    meant = ((each.campaign_id, each.extension) == (campaign_id, placed.extension) for each in of_the_person)
+    prospect = next((each for each, is_meant in zip(of_the_person, meant, strict=True) if is_meant), None)
     numbers = select(PhoneNumber.id).where(PhoneNumber.account_id == account_id)
     number_id = session.scalars(
         numbers.order_by((PhoneNumber.provider_id == placed.phone_number_id).desc()).limit(1)

@@ -29,6 +29,7 @@ from campaigns.models import (
     Tally,
 )
 from campaigns.rules.call_state import CallState
+from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.pacing import RISE, Ceiling, our_lines, risen, still_granted
 from campaigns.rules.prospect_state import FINAL, ProspectState
@@ -41,6 +42,8 @@ class Progress:
     name: str
     state: str
     state_why: str | None
+    held_up: str | None
+    """Why it calls nobody though it is running: its account is frozen, or stopped."""
     prospects: Mapping[str, int]
     """By state."""
     outcomes: Mapping[str, int]
@@ -74,10 +77,13 @@ def progress(session: Session, campaign: Campaign, *, now: datetime) -> Progress
             holds_line(now),
         )
     )
+    account = session.get_one(Account, campaign.account_id)
+    stands = _stands_still(account) if campaign.state == CampaignState.RUNNING else None
     return Progress(
         name=campaign.name,
         state=str(campaign.state),
         state_why=campaign.state_why,
+        held_up=stands and f"account {account.name} is {stands}",
         prospects=_named(counts, "prospect:"),
         outcomes=_named(counts, "outcome:"),
         calls=counts.get("call:made", 0),
@@ -87,15 +93,14 @@ def progress(session: Session, campaign: Campaign, *, now: datetime) -> Progress
 
 def accounts(session: Session) -> list[dict[str, Any]]:
     """Every account: its definition, and whether it may dial."""
-    found = []
-    for account in session.scalars(select(Account).order_by(Account.name)):
-        state = "dialling"
-        if account.frozen_at is not None:
-            state = f"frozen: {account.frozen_why}" if account.frozen_why else "frozen"
-        elif account.stop_reason is not None:
-            state = f"stopped: {account.stop_reason}"
-        found.append({**account.definition, "state": state})
-    return found
+    found = session.scalars(select(Account).order_by(Account.name))
+    return [{**account.definition, "state": _stands_still(account) or "dialling"} for account in found]
+
+
+def _stands_still(account: Account) -> str | None:
+    if account.frozen_at is not None:
+        return f"frozen: {account.frozen_why}" if account.frozen_why else "frozen"
+    return None if account.stop_reason is None else f"stopped: {account.stop_reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def apply_campaign(session: Session, definition: CampaignDefinition, *, who: str
 _INSTEAD = {
     CampaignState.DRAFT: "`outbound campaign start {name}` lets it call",
     CampaignState.SCHEDULED: "it begins to call at its starts_at, by itself",
-    CampaignState.RUNNING: "it calls already",
+    CampaignState.RUNNING: "`outbound campaign show {name}` says whether it calls",
     CampaignState.PAUSED: "`outbound campaign resume {name}` lets it call again",
     CampaignState.COMPLETED: "it is over; give a new one another name",
     CampaignState.CANCELLED: "it is over; give a new one another name",
@@ -244,40 +244,45 @@ def reschedule(session: Session, campaign_id: UUID, *, after_id: int, limit: int
     return prospects[-1].id if len(prospects) == limit else None
 
 
-def advance(session: Session, *, now: datetime, at_fault: Callable[[UUID], bool]) -> list[tuple[str, CampaignState]]:
-    """Start what is scheduled for now, end what is over, complete what has nobody left. Safe to run twice.
-
-    Once nobody is left, `at_fault` is asked whether the campaign pauses itself instead: no end that comes later can
-    change that any more.
-
-    Looks at the tallies first, without locks: a campaign's row is share-locked by every intent, so it is locked only
-    to be changed. Those whose last call ended after a cancel or an end are closed here too; of many, one lot is closed
-    now and the next the next time.
-    """
+def ripe(session: Session, *, now: datetime) -> list[UUID]:
+    """The campaigns that `advance` may move or close, by their tallies and without a lock."""
     over = or_(Campaign.state.in_(sorted(OVER)), and_(Campaign.state.in_(sorted(ENDABLE)), Campaign.ends_at <= now))
     has_start = Campaign.starts_at.is_not(None)
-    ripe = select(Campaign.id).where(
+    query = select(Campaign.id).where(
         or_(
             and_(Campaign.state == CampaignState.SCHEDULED, or_(Campaign.starts_at <= now, ~has_start)),
             and_(over, _tallied(CLOSABLE) > 0),
             and_(Campaign.state == CampaignState.RUNNING, _tallied(OPEN) == 0),
         )
     )
+    return list(session.scalars(query.order_by(Campaign.id)))
+
+
+def advance(
+    session: Session, campaign_id: UUID, *, now: datetime, at_fault: Callable[[UUID], bool]
+) -> list[tuple[str, CampaignState]]:
+    """Start it if it is scheduled for now, close it if it is over, complete it if it has nobody left; what it became.
+
+    Once nobody is left, `at_fault` is asked whether the campaign pauses itself instead: no end that comes later can
+    change that any more. Where the last call ended after a cancel or an end, its person is closed here too; of many,
+    one lot is closed now and the next the next time.
+
+    One campaign to a transaction: together they would hold the people of one while they wait for those of another.
+    """
     left = CLOSE_LOT
     moved: list[tuple[str, CampaignState]] = []
-    for campaign_id in session.scalars(ripe.order_by(Campaign.id)).all():
-        (campaign,) = lock_to_change(session, Campaign, Campaign.id == campaign_id)
-        if campaign.state == CampaignState.SCHEDULED and (campaign.starts_at is None or campaign.starts_at <= now):
-            _become(session, campaign, CampaignState.RUNNING, "its start time came", now=now)
-            moved.append((campaign.name, campaign.state))
-        if campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
-            left -= _close(session, campaign, left, now=now)
-        over_now = campaign.state == CampaignState.RUNNING and not _has_any(session, campaign, OPEN)
-        # Asked about its failures, it may give somebody back for whom an earlier stretch was at fault.
-        if over_now and not at_fault(campaign.id) and not _has_any(session, campaign, OPEN):
-            _become(session, campaign, CampaignState.COMPLETED, "nobody is left to call", now=now)
-            left -= _close(session, campaign, left, now=now)
-            moved.append((campaign.name, campaign.state))
+    (campaign,) = lock_to_change(session, Campaign, Campaign.id == campaign_id)
+    if campaign.state == CampaignState.SCHEDULED and (campaign.starts_at is None or campaign.starts_at <= now):
+        _become(session, campaign, CampaignState.RUNNING, "its start time came", now=now)
+        moved.append((campaign.name, campaign.state))
+    if campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
+        left -= _close(session, campaign, left, now=now)
+    over_now = campaign.state == CampaignState.RUNNING and not _has_any(session, campaign, OPEN)
+    # Asked about its failures, it may give somebody back for whom an earlier stretch was at fault.
+    if over_now and not at_fault(campaign.id) and not _has_any(session, campaign, OPEN):
+        _become(session, campaign, CampaignState.COMPLETED, "nobody is left to call", now=now)
+        _close(session, campaign, left, now=now)
+        moved.append((campaign.name, campaign.state))
     return moved
 
 

@@ -15,10 +15,10 @@ from campaigns.rules.call_state import LIVE, CallState
 from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
 from campaigns.rules.pacing import DOUBTS
 
-BEAT_EVERY = timedelta(seconds=10)  # real time: of ticks that come each second or two, as many as are worth a write
 SET_BACK = timedelta(minutes=10)  # real time: no account is that far ahead with the slots it gives out, but by a clock
 SILENT = timedelta(minutes=1)  # real time: a deploy takes less, and whoever looks at the screen wants to know soon
-QUEUES = ("dispatch", "events", "upkeep")  # those with periodic tasks; a caller that is missing shows by its calls
+PERIODIC = ("dispatch.tick", "events.sweep", "upkeep.ask", "upkeep.withdraw", "upkeep.advance")
+"""Tasks that come by themselves, each named after its queue; a caller that is missing shows by its calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +115,25 @@ def troubles(session: Session) -> list[Trouble]:
     return found
 
 
-def beat(session: Session, queue: str, *, real: datetime) -> None:
-    """Note that a periodic task of the queue got through."""
-    statement = insert(Heartbeat).values(queue=queue, at=real)
-    session.execute(statement.on_conflict_do_update(index_elements=[Heartbeat.queue], set_={"at": real}))
+def beat(session: Session, task: str, *, real: datetime) -> None:
+    """Note that a periodic task got through."""
+    statement = insert(Heartbeat).values(task=task, at=real)
+    session.execute(statement.on_conflict_do_update(index_elements=[Heartbeat.task], set_={"at": real}))
 
 
 def silences(session: Session, *, now: datetime, real: datetime, speed: float) -> list[str]:
     """What does not run though there is work for it, each in a few words; empty where all is well."""
     if not _is_any_work(session):
         return []
-    last = {row.queue: row.at for row in session.execute(select(Heartbeat.queue, Heartbeat.at))}
-    silent = [queue for queue in QUEUES if queue not in last or last[queue] < real - SILENT]
-    if len(silent) == len(QUEUES):
+    last = {row.task: row.at for row in session.execute(select(Heartbeat.task, Heartbeat.at))}
+    silent = [task for task in PERIODIC if task not in last or last[task] < real - SILENT]
+    if len(silent) == len(PERIODIC):
         return [f"nothing runs: {_since(max(last.values(), default=None))}"]
-    or_fails = "or its tasks fail, as its log says"
-    found = [f"no worker takes from the queue {queue}, {or_fails}: {_since(last.get(queue))}" for queue in silent]
+    found = [
+        f"the task {task} does not get through: no worker takes from the queue {task.partition('.')[0]}, or it fails "
+        f"as the log says; {_since(last.get(task))}"
+        for task in silent
+    ]
     return found + _without_callers(session, claimed_before=now - SILENT * speed, real=real)
 
 

@@ -61,7 +61,7 @@ def test_a_campaign_from_files_to_its_end(outbound: Outbound) -> None:
     )
     assert json.loads(again.out) == {"account": "main", "created": False, "changed": []}
     assert changed.json() == {"campaign": "spring", "created": False, "changed": []}
-    assert started.json() == {"campaign": "spring", "state": "running", "in_flight": []}
+    assert started.json() == {"campaign": "spring", "state": "running", "held_up": None, "in_flight": []}
 
     accounts, account, campaigns, campaign, people, story = (
         ran.json()
@@ -129,6 +129,9 @@ def test_an_export_is_the_same_on_stdout_and_in_a_file(outbound: Outbound) -> No
 def test_a_freeze_stops_every_account_and_status_says_so(outbound: Outbound) -> None:
     assert outbound("freeze").out == "there is no account that could dial\n"
     prepared(outbound)
+    assert outbound("prospects", "import", "people.csv", "--campaign", "spring").code == 0
+    outbound("campaign", "start", "spring")
+    outbound("campaign", "pause", "spring")
     well = outbound("status")
     assert (well.code, well.out, well.err) == (0, "nothing needs you\n", "")
     assert outbound("freeze", "--why", "wrong list", "--json").json() == {
@@ -143,6 +146,11 @@ def test_a_freeze_stops_every_account_and_status_says_so(outbound: Outbound) -> 
     assert (status.code, status.err) == (1, "")
     assert [each["what"] for each in json.loads(status.out)] == ["account main is frozen: wrong list"]
     assert listed.json()["state"] == "frozen: wrong list"
+    resumed, shown = outbound("campaign", "resume", "spring"), outbound("campaign", "show", "spring", "--json")
+    assert (resumed.code, resumed.out) == (0, "campaign spring is running\n")
+    assert resumed.err.startswith("it calls nobody: account main is frozen: wrong list; `outbound status`")
+    assert shown.json()["held_up"] == "account main is frozen: wrong list"
+    assert outbound("campaign", "pause", "spring").err == ""
     assert outbound("unfreeze", "--json").json() == {"frozen": False, "accounts": ["main"], "in_flight": []}
     assert outbound("status").code == 0
 

@@ -13,4 +13,9 @@ from campaigns.rules.campaign_state import CampaignState
 
 def advance(session: Session, *, now: datetime) -> list[tuple[str, CampaignState]]:
     """What one tick of upkeep moved."""
-    return scheduling.advance(session, now=now, at_fault=partial(breaking.pause_if_at_fault, session, now=now))
+    at_fault = partial(breaking.pause_if_at_fault, session, now=now)
+    return [
+        moved
+        for campaign_id in scheduling.ripe(session, now=now)
+        for moved in scheduling.advance(session, campaign_id, now=now, at_fault=at_fault)
+    ]

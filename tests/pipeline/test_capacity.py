@@ -146,8 +146,11 @@ def blocked(session: Session, now: datetime, *, provider_id: str = PROVIDER_ID, 
 
 
 def unwanted(session: Session, now: datetime, real: datetime = REAL) -> list[str]:
+    """Why each call that is to be ended is, as it is taken back."""
     session.flush()
-    return [why for _, why in withdrawing.unwanted(session, now=now, real=real, timing=TIMING, limit=10)]
+    found = withdrawing.unwanted(session, now=now, real=real, limit=10)
+    whys = [withdrawing.take_back(session, each, now=now, real=real, timing=TIMING) for each, _ in found]
+    return [why for why in whys if why is not None]
 
 
 def test_a_call_without_a_line_is_asked_about_sooner_until_it_rings(session: Session, now: datetime) -> None:
@@ -204,8 +207,7 @@ def test_calls_that_may_wait_for_a_line_do_not_hide_those_that_may_not(session: 
     scheduling.command(session, "other", Command.PAUSE, who="test", now=now)
     session.flush()
     at = now + 4 * SOON
-    found = withdrawing.unwanted(session, now=at, real=REAL, timing=TIMING, limit=1)
-    assert [call_id for call_id, _ in found] == [call.id]
+    assert withdrawing.unwanted(session, now=at, real=REAL, limit=1) == [(call.id, call.account_id)]
 
 
 def test_a_call_that_rings_is_left_alone(session: Session, now: datetime) -> None:

@@ -272,8 +272,11 @@ class Machine(Workers, RuleBasedStateMachine):
             self.advance()
         moment = {"now": self.now, "real": self.real}
         with self.transaction() as session:
-            unwanted = withdrawing.unwanted(session, **moment, timing=TIMING, limit=50)
+            unwanted = withdrawing.unwanted(session, **moment, limit=50)
         for call_id, _ in unwanted:
+            with self.transaction() as session:
+                if withdrawing.take_back(session, call_id, **moment, timing=TIMING) is None:
+                    continue
             ring = self.provider.of(call_id)
             if ended and ring is not None and ring.live:
                 self.provider.go_on(ring, "ended", WITHDRAWN, now=self.now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
@@ -19,14 +18,7 @@ from campaigns.rules.people_file import Columns, Row
 from tests import factories
 from tests.pipeline.placing import prepare
 from tests.pipeline.test_breaking import MINUTE, campaign_with, fails, pauses
-from tests.pipeline.waiting import held_up
-
-Work = Callable[[Session], object]
-
-
-def alone(database: str, work: Work) -> object:
-    with db.transaction(database) as session:
-        return work(session)
+from tests.pipeline.waiting import alone, held_up
 
 
 def stop(session: Session, how: str, now: datetime) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from campaigns import clock
 from campaigns.models import Campaign, Pace
 from campaigns.pipeline import warning
-from campaigns.pipeline.warning import QUEUES, SILENT
+from campaigns.pipeline.warning import PERIODIC, SILENT
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.pacing import DOUBTS
@@ -33,8 +33,8 @@ def silences(session: Session, now: datetime, *, real: datetime = REAL, speed: f
 
 
 def everything_beats(session: Session, *, real: datetime) -> None:
-    for queue in QUEUES:
-        warning.beat(session, queue, real=real)
+    for task in PERIODIC:
+        warning.beat(session, task, real=real)
 
 
 def test_a_campaign_that_runs_while_no_worker_does_is_said(session: Session, campaign: Campaign, now: datetime) -> None:
@@ -45,14 +45,16 @@ def test_a_campaign_that_runs_while_no_worker_does_is_said(session: Session, cam
     assert said == f"nothing runs: the last sign of life was at {REAL:%Y-%m-%d %H:%M:%S %Z}"
 
 
-@pytest.mark.parametrize("missing", QUEUES)
-def test_a_queue_without_workers_is_named(session: Session, campaign: Campaign, now: datetime, missing: str) -> None:
+@pytest.mark.parametrize("missing", PERIODIC)
+def test_a_task_that_does_not_get_through_is_named(
+    session: Session, campaign: Campaign, now: datetime, missing: str
+) -> None:
     everything_beats(session, real=REAL)
-    for queue in QUEUES:
-        if queue != missing:
-            warning.beat(session, queue, real=LATER)
+    for task in PERIODIC:
+        if task != missing:
+            warning.beat(session, task, real=LATER)
     (said,) = silences(session, now, real=LATER)
-    assert said.startswith(f"no worker takes from the queue {missing}, ")
+    assert said.startswith(f"the task {missing} does not get through: ")
 
 
 def test_nothing_is_said_where_there_is_nothing_to_do(session: Session, campaign: Campaign, now: datetime) -> None:

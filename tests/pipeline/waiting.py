@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from campaigns import db
 from tests.processes import eventually
@@ -36,3 +37,9 @@ def held_up(database: str, work: Callable[[], Result]) -> Iterator[Future[Result
 def _waiting(database: str) -> int:
     with db.transaction(database) as session:
         return session.execute(_WAITING).scalar_one()
+
+
+def alone(database: str, work: Callable[[Session], Result]) -> Result:
+    """What `work` returns, in a transaction of its own."""
+    with db.transaction(database) as session:
+        return work(session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -13,11 +14,13 @@ from campaigns import clock, db
 from campaigns.models import Account, Call, Campaign, Pace, Prospect
 from campaigns.pipeline import dispatching, doubting, warning
 from campaigns.rules.call_state import CallState
+from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from tests import factories
 from tests.pipeline.waiting import held_up
 from tests.workers.conftest import Silent
+from workers.app import client
 from workers.calls import place_calls
 
 
@@ -118,3 +121,16 @@ def pauses(database: str) -> timedelta | None:
     with db.transaction(database) as session:
         until = session.scalars(select(Pace.backoff_until)).one()
         return None if until is None else until - clock.read(session).real
+
+
+def test_a_key_that_is_changed_is_the_one_that_is_used_from_then_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VAPI_API_KEY", raising=False)
+    account = AccountDefinition.model_validate(factories.ACCOUNT)
+    Path(".env").write_text("VAPI_API_KEY=wrong\n")
+    first = client(account)
+    assert client(account) is first
+    Path(".env").write_text("VAPI_API_KEY=mended\n")
+    assert client(account) is not first

@@ -12,10 +12,13 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock, db
 from campaigns.models import Call, Campaign, Heartbeat, Outcome
-from campaigns.pipeline import breaking
+from campaigns.pipeline import breaking, importing
+from campaigns.pipeline.warning import PERIODIC
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
+from campaigns.rules.people_file import Columns
 from tests import factories
+from tests.pipeline.placing import REAL
 from tests.pipeline.test_breaking import campaign_with, fails
 from tests.workers.conftest import Answering, Asked, Silent, serving
 from workers import app as worker
@@ -69,36 +72,48 @@ def test_an_account_whose_provider_is_away_does_not_hold_up_the_ends_of_others_c
     assert len(silent_provider.asked) == 2  # one for each account
 
 
-def test_ending_calls_that_takes_too_long_leaves_the_rest_to_a_later_tick(
-    working_database: str, silent_provider: Silent, now: datetime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with db.transaction(working_database) as session:
-        ringing(session, now, "away", silent_provider.url)
-        session.execute(update(Campaign).values(state=CampaignState.PAUSED))
-        session.execute(update(Call).values(state=CallState.QUEUED, blocked=True))
-    with monkeypatch.context() as patch:
-        patch.setattr(upkeep, "ASK_SECONDS", 0.0)
-        upkeep.withdraw()
-    assert len(silent_provider.asked) == 0
-    with db.transaction(working_database) as session:
-        session.execute(update(Call).values(hang_up_at=Call.hang_up_at - timedelta(minutes=1)))
-    upkeep.withdraw()
-    assert len(silent_provider.asked) == 1
-
-
-@pytest.mark.parametrize("gets_through", [True, False])
+@pytest.mark.parametrize(
+    ("broken", "silent"),
+    [
+        ("home.known_since", {"dispatch.tick"}),
+        ("phone_numbers.provider_id", {"dispatch.tick"}),  # each account's claims fail, and are logged
+        ("calls.asked", {"upkeep.ask"}),
+        ("changes.what", {"upkeep.advance"}),  # each campaign fails to be moved along
+    ],
+)
 def test_a_periodic_task_that_fails_each_time_is_no_sign_of_life(
-    working_database: str, monkeypatch: pytest.MonkeyPatch, *, gets_through: bool
+    working_database: str, now: datetime, monkeypatch: pytest.MonkeyPatch, broken: str, silent: set[str]
 ) -> None:
     monkeypatch.setattr(worker, "_beat_at", {})
-    if not gets_through:
-        with db.transaction(working_database) as session:
-            session.execute(text("ALTER TABLE calls RENAME COLUMN state TO missing"))
-    worker.app.tasks["upkeep.ask"].apply()
-    worker.app.tasks["dispatch.tick"].apply()
+    table, column = broken.split(".")
     with db.transaction(working_database) as session:
-        beating = set(session.scalars(select(Heartbeat.queue)))
-    assert beating == ({"dispatch", "upkeep"} if gets_through else set())
+        clock.rehearse(session, origin_at=now, speed=1)
+        campaign = factories.campaign(session, now)
+        factories.prospect(session, campaign, now)
+        later = factories.campaign(session, now, name="later", state=CampaignState.SCHEDULED)
+        factories.call(session, factories.prospect(session, later, now), now, state=CallState.RINGING, check_at=REAL)
+        session.execute(text(f"ALTER TABLE {table} RENAME COLUMN {column} TO missing"))
+    for task in PERIODIC:
+        worker.app.tasks[task].apply()
+    with db.transaction(working_database) as session:
+        assert set(PERIODIC) - set(session.scalars(select(Heartbeat.task))) == silent
+
+
+def test_a_campaign_that_somebody_holds_keeps_no_other_from_being_started(working_database: str, now: datetime) -> None:
+    """An import was suspended in the middle of a lot: its server's patience is a minute, ours ten seconds."""
+    with db.transaction(working_database) as session:
+        clock.rehearse(session, origin_at=now, speed=1)
+        held, other = (factories.campaign(session, now, name=name, state=CampaignState.SCHEDULED) for name in "ab")
+        for campaign in (held, other):
+            factories.prospect(session, campaign, now)
+        if held.id > other.id:
+            held, other = other, held
+    with db.transaction(working_database) as suspended:
+        importing.begin(suspended, held.id, source="list", columns=Columns(("phone",), "phone"), now=now)
+        upkeep.advance()
+        with db.transaction(working_database) as session:
+            assert session.get_one(Campaign, other.id).state is CampaignState.RUNNING
+            assert session.get_one(Campaign, held.id).state is CampaignState.SCHEDULED
 
 
 def test_an_id_from_outside_is_one_part_of_the_path(
