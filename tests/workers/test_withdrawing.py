@@ -84,6 +84,18 @@ def test_a_silent_provider_never_keeps_the_calls_of_another_account_from_being_e
         assert there.ended  # a paused campaign's call, which may begin to ring at any moment
 
 
+def test_a_tick_that_takes_too_long_leaves_the_rest_to_the_next(
+    working_database: str, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "ASK_SECONDS", 0.0)
+    with serving(Vapi(lambda _: True)) as provider:
+        waits_for_a_line(working_database, now, "main", provider.url, "first", "second")
+        upkeep.withdraw()
+        assert provider.ended == ["first"]
+        upkeep.withdraw()
+        assert provider.ended == ["first", "second"]
+
+
 def test_a_control_address_that_hangs_never_keeps_other_calls_from_being_ended(
     working_database: str, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
