@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -152,6 +152,12 @@ def pause_if_at_fault(session: Session, campaign_id: UUID, *, now: datetime) -> 
     return paused
 
 
+def watch(campaign_id: UUID) -> None:
+    """`pause_if_at_fault`, in a transaction of its own."""
+    with transaction() as session:
+        pause_if_at_fault(session, campaign_id, now=clock.read(session).now)
+
+
 @contextmanager
 def one_line(what: str) -> Iterator[None]:
     """Log a failure of the block as one line and go on: the rows it was about keep their deadlines."""
@@ -159,3 +165,13 @@ def one_line(what: str) -> Iterator[None]:
         yield
     except Exception as problem:  # noqa: BLE001 - the net behind every task: nothing may be lost, everything is logged
         log.error("%s failed: %s: %s", what, type(problem).__name__, str(problem).splitlines()[:1])  # noqa: TRY400
+
+
+def for_each(what: str, ids: Sequence[UUID], act: Callable[[UUID], object]) -> bool:
+    """Do it for one after another; a failure is logged and keeps none of the others. False where it failed for all."""
+    done = 0
+    for one in ids:
+        with one_line(f"{what} {one}"):
+            act(one)
+            done += 1
+    return done > 0 or not ids

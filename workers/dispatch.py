@@ -7,7 +7,7 @@ from uuid import UUID
 from campaigns import clock
 from campaigns.pipeline import dispatching, halting
 from campaigns.settings import settings
-from workers.app import app, hint, log, one_line, transaction
+from workers.app import app, for_each, hint, log, transaction
 from workers.calls import place_calls
 
 
@@ -23,12 +23,7 @@ def tick() -> bool:
         log.error("dialling is frozen, `outbound status` says why: %s", ", ".join(frozen))
     with transaction() as session:
         accounts = dispatching.accounts_with_work(session)
-    done = 0
-    for account_id in accounts:
-        with one_line(f"claiming for account {account_id}"):
-            claim(account_id)
-            done += 1
-    return done > 0 or not accounts
+    return for_each("claiming for account", accounts, claim)
 
 
 @app.task(name="dispatch.refill")

@@ -13,7 +13,7 @@ from campaigns.pipeline.ingesting import Applied
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.outcome import TECHNICAL
 from campaigns.settings import settings
-from workers.app import app, hint, log, one_line, pause_if_at_fault, transaction
+from workers.app import app, for_each, hint, log, one_line, transaction, watch
 from workers.dispatch import refill
 
 LARGEST_BATCH = 50  # events to a transaction: its locks are held for a tenth of a second
@@ -95,9 +95,7 @@ def draw_conclusions(applied: Sequence[Applied]) -> None:
                 why = "it ended a call because no line was free"
                 ceiling.refused(session, each.account_id, why, now=moment.now, real=moment.real)
     failing = {each.campaign_id for each in applied if each.ending is not None and each.ending.outcome in TECHNICAL}
-    for campaign_id in sorted(failing):
-        with one_line(f"watching campaign {campaign_id}"), transaction() as session:
-            pause_if_at_fault(session, campaign_id, now=clock.read(session).now)
+    for_each("watching campaign", sorted(failing), watch)
     for account_id in sorted({each.account_id for each in applied if each.freed}):
         hint(refill, str(account_id))
 

@@ -28,7 +28,7 @@ from campaigns.pipeline.settling import Ended
 from campaigns.settings import settings
 from campaigns.vapi.client import HangUpResult
 from campaigns.vapi.events import read_call
-from workers.app import app, client, log, one_line, pause_if_at_fault, transaction
+from workers.app import app, client, for_each, log, one_line, pause_if_at_fault, transaction, watch
 from workers.events import draw_conclusions
 from workers.listings import Listings
 
@@ -46,23 +46,19 @@ def advance() -> bool:
     """
     with transaction() as session:
         watched = breaking.watched(session)
-    for campaign_id in watched:
-        with one_line(f"watching campaign {campaign_id}"), transaction() as session:
-            pause_if_at_fault(session, campaign_id, now=clock.read(session).now)
+    for_each("watching campaign", watched, watch)
     with transaction() as session:
         ripe = scheduling.ripe(session, now=clock.read(session).now)
-    done = 0
-    for campaign_id in ripe:
-        with one_line(f"moving campaign {campaign_id} along"):
-            with transaction() as session:
-                now = clock.read(session).now
-                # Asked once more: its last calls may have failed since.
-                at_fault = partial(pause_if_at_fault, session, now=now)
-                moved = scheduling.advance(session, campaign_id, now=now, at_fault=at_fault)
-            done += 1
-            for name, state in moved:
-                log.info("campaign %s is %s", name, state)
-    return done > 0 or not ripe
+    return for_each("moving along campaign", ripe, _move)
+
+
+def _move(campaign_id: UUID) -> None:
+    with transaction() as session:
+        now = clock.read(session).now
+        # Asked once more: its last calls may have failed since.
+        moved = scheduling.advance(session, campaign_id, now=now, at_fault=partial(pause_if_at_fault, session, now=now))
+    for name, state in moved:
+        log.info("campaign %s is %s", name, state)
 
 
 @app.task(name="upkeep.withdraw")

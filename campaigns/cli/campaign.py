@@ -165,7 +165,7 @@ def print_progress(progress: reporting.Progress) -> None:
     """The campaign's figures as tables."""
     why = f" ({progress.state_why})" if progress.state_why else ""
     typer.echo(f"campaign {progress.name} is {progress.state}{why}")
-    _say_what_holds_it_up(progress)
+    _say_what_holds_it_up(progress.held_up)
     print_table("People", ("state", "people"), [*sorted(progress.prospects.items()), ("total", progress.total)])
     if progress.outcomes:
         print_table(
@@ -176,9 +176,9 @@ def print_progress(progress: reporting.Progress) -> None:
     typer.echo(f"{progress.calls} calls made, {progress.lines} lines in use")
 
 
-def _say_what_holds_it_up(progress: reporting.Progress) -> None:
-    if progress.held_up is not None:
-        say(f"it calls nobody: {progress.held_up}; `outbound status` says what to do")
+def _say_what_holds_it_up(held_up: str | None) -> None:
+    if held_up is not None:
+        say(f"it calls nobody: {held_up}; `outbound status` says what to do")
 
 
 def _as_json(progress: reporting.Progress) -> dict[str, object]:
@@ -198,14 +198,14 @@ def _command(name: str, wanted: Command, why: str | None, *, as_json: bool) -> N
     with database() as url:
         with db.transaction(url) as session:
             state = scheduling.command(session, name, wanted, who=who(), now=clock.read(session).now, why=why)
-            progress = reporting.progress(session, scheduling.find(session, name), now=clock.read(session).now)
+            held_up = reporting.held_up(session, scheduling.find(session, name))
         in_flight = wait_for_sending(url, name) if wanted in {Command.PAUSE, Command.CANCEL} else []
     if as_json:
-        said = {"campaign": name, "state": state, "held_up": progress.held_up}
+        said = {"campaign": name, "state": state, "held_up": held_up}
         print_json(said | {"in_flight": in_flight_json(in_flight)})
         return
     typer.echo(f"campaign {name} is {state}")
     if state is CampaignState.SCHEDULED:
         say("it begins to call at its starts_at, by itself")
-    _say_what_holds_it_up(progress)
+    _say_what_holds_it_up(held_up)
     name_them(in_flight)

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType, TracebackType
 from typing import IO, Self
 
@@ -32,7 +33,7 @@ class _Member:
     process: subprocess.Popen[str]
     started: float
     ends_at_once: bool = False
-    """Whether nothing is lost where it is not asked to finish."""
+    """Whether nothing is lost where it is not asked to finish, as beat: a request to may come to nothing there."""
     fast_deaths: int = 0
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=15))
 
@@ -56,7 +57,7 @@ class Fleet:
 
     def start(self, name: str, command: Sequence[str], *, ends_at_once: bool = False) -> None:
         """Start one more process; its output appears line by line under `name`."""
-        process = self._spawn(command)
+        process = self._spawn(command, ends_at_once=ends_at_once)
         member = _Member(name, command, process, time.monotonic(), ends_at_once)
         self._members.append(member)
         self._follow(member)
@@ -85,7 +86,7 @@ class Fleet:
             if member.fast_deaths >= FAST_DEATHS:
                 raise SetupError(f"{member.name} cannot run: {' / '.join(member.last_lines) or f'exit code {code}'}")
             self._show(member.name, f"stopped with exit code {code}: starting it again")
-            member.process = self._spawn(member.command)
+            member.process = self._spawn(member.command, ends_at_once=member.ends_at_once)
             member.started = time.monotonic()
             self._follow(member)
 
@@ -96,7 +97,7 @@ class Fleet:
         self._stopping = True
         for member in reversed(self._members):
             if member.process.poll() is None:
-                member.process.send_signal(signal.SIGKILL if member.ends_at_once else signal.SIGTERM)
+                member.process.send_signal(_last_signal(ends_at_once=member.ends_at_once))
         deadline = time.monotonic() + STOP_SECONDS
         for member in reversed(self._members):
             try:
@@ -106,7 +107,7 @@ class Fleet:
                 member.process.kill()
                 member.process.wait()
 
-    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[str]:
+    def _spawn(self, command: Sequence[str], *, ends_at_once: bool) -> subprocess.Popen[str]:
         # A session of its own: Ctrl-C reaches us alone, and we stop the others in order. Should we be killed, the
         # kernel tells them.
         return subprocess.Popen(  # noqa: S603 - our own commands
@@ -118,7 +119,8 @@ class Fleet:
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - started before any lock of ours could be held by a thread
+            # Started before any lock of ours could be held by a thread.
+            preexec_fn=partial(_die_with_parent, _last_signal(ends_at_once=ends_at_once)),  # noqa: PLW1509
         )
 
     def _follow(self, member: _Member) -> None:
@@ -151,5 +153,9 @@ def stop_on_signals() -> threading.Event:
     return stopped
 
 
-def _die_with_parent() -> None:
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _last_signal(*, ends_at_once: bool) -> signal.Signals:
+    return signal.SIGKILL if ends_at_once else signal.SIGTERM
+
+
+def _die_with_parent(last: signal.Signals) -> None:
+    _libc.prctl(PR_SET_PDEATHSIG, last)

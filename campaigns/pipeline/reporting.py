@@ -43,7 +43,7 @@ class Progress:
     state: str
     state_why: str | None
     held_up: str | None
-    """Why it calls nobody though it is running: its account is frozen, or stopped."""
+    """What `held_up` says."""
     prospects: Mapping[str, int]
     """By state."""
     outcomes: Mapping[str, int]
@@ -77,18 +77,23 @@ def progress(session: Session, campaign: Campaign, *, now: datetime) -> Progress
             holds_line(now),
         )
     )
-    account = session.get_one(Account, campaign.account_id)
-    stands = _stands_still(account) if campaign.state == CampaignState.RUNNING else None
     return Progress(
         name=campaign.name,
         state=str(campaign.state),
         state_why=campaign.state_why,
-        held_up=stands and f"account {account.name} is {stands}",
+        held_up=held_up(session, campaign),
         prospects=_named(counts, "prospect:"),
         outcomes=_named(counts, "outcome:"),
         calls=counts.get("call:made", 0),
         lines=lines or 0,
     )
+
+
+def held_up(session: Session, campaign: Campaign) -> str | None:
+    """Why the campaign calls nobody though it is running: its account is frozen, or stopped."""
+    account = session.get_one(Account, campaign.account_id)
+    stands = _stands_still(account) if campaign.state == CampaignState.RUNNING else None
+    return stands and f"account {account.name} is {stands}"
 
 
 def accounts(session: Session) -> list[dict[str, Any]]:

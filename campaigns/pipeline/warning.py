@@ -34,7 +34,14 @@ class Trouble:
         return f"{self.what}: {self.do}" if self.count is None else f"{self.count:,} {self.what}: {self.do}"
 
 
-_DIALS = select(Campaign.id).where(Campaign.account_id == Account.id, Campaign.state == CampaignState.RUNNING).exists()
+_DIALLING = (
+    select(Account.name)
+    .join(Pace, Pace.account_id == Account.id)
+    .where(
+        select(Campaign.id).where(Campaign.account_id == Account.id, Campaign.state == CampaignState.RUNNING).exists()
+    )
+)
+_IS_SET_BACK = Pace.next_slot > func.clock_timestamp() + SET_BACK
 # Its longest duration after its quiet period, by the real clock: with one that runs faster this only comes later.
 _LONG_AGO = Call.quiet_at + (Call.line_until - Call.intent_at) < func.clock_timestamp()
 
@@ -95,22 +102,14 @@ def troubles(session: Session) -> list[Trouble]:
             f"account {name}: the provider said of none of the last {doubts} requests what became of it",
             "it is tried again now and then, by itself; who was to be called meanwhile waits",
         )
-        for name, doubts in session.execute(
-            select(Account.name, Pace.doubts)
-            .join(Pace, Pace.account_id == Account.id)
-            .where(Pace.doubts >= DOUBTS, _DIALS)
-        )
+        for name, doubts in session.execute(_DIALLING.add_columns(Pace.doubts).where(Pace.doubts >= DOUBTS))
     ]
     found += [
         Trouble(
             f"account {name}: nothing is sent before {slot:%Y-%m-%d %H:%M:%S %Z}",
             "the clock of the database server was set back, or a very slow account has many calls waiting",
         )
-        for name, slot in session.execute(
-            select(Account.name, Pace.next_slot)
-            .join(Pace, Pace.account_id == Account.id)
-            .where(Pace.next_slot > func.clock_timestamp() + SET_BACK, _DIALS)
-        )
+        for name, slot in session.execute(_DIALLING.add_columns(Pace.next_slot).where(_IS_SET_BACK))
     ]
     return found
 
