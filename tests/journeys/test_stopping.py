@@ -20,13 +20,13 @@ from tests.processes import Provider, eventually
 
 QUIET = 2.2  # seconds: a slot that was given out before lies at most two ahead, and a tick comes each second
 LINES = 60
-PEOPLE = 120
+PEOPLE = 160
 
 
 def dial(system: System, name: str, first: int) -> Provider:
-    """A campaign that takes twenty seconds to dial: as slow as a machine may be, a stop comes in its middle."""
+    """A campaign that takes forty seconds to dial: as slow as a machine may be, a stop comes in its middle."""
     provider = system.provider(name, speed=SPEED, concurrency=LINES, outcomes={"answered": 1})
-    system.account(provider, name, concurrency=LINES, calls_per_second=6)
+    system.account(provider, name, concurrency=LINES, calls_per_second=4)
     system.campaign(name, account=name)
     people = [{"phone": f"+1{area}55501{turn:02}"} for area in (first, first + 1) for turn in range(PEOPLE // 2)]
     system.import_people(people, campaign=name)
