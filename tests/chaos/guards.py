@@ -84,7 +84,12 @@ REMOVALS = (
         "was held by",
         _held_twice,
     ),
-    Removal("expired placing", replace(_FAULTY, guards=["expired placing"]), "was posted", _posted_again),
+    Removal(
+        "expired placing",
+        replace(_FAULTY, guards=["expired placing"], provider=_UNHEARD),
+        "was posted",
+        _posted_again,
+    ),
     Removal(
         "send budget", replace(_named("asleep between intent and POST"), guards=["send budget"]), "after its intent"
     ),

@@ -304,7 +304,9 @@ def _no_capacity_lock() -> None:
 
 
 def _no_share_locks() -> None:
+    """Neither the rows are shared, nor is the queue before them passed."""
     _strip("share locks", " FOR SHARE OF accounts, campaigns, people", "calls")
+    _strip("share locks", "pg_advisory_xact_lock_shared", "calls")
 
 
 OFF: dict[str, Callable[[], None]] = {
