@@ -67,8 +67,8 @@ def take_in(
     ).all()
     theirs = select(Campaign.id).where(Campaign.account_id == account_id, Campaign.name == placed.campaign)
     campaign_id = session.scalars(theirs).one_or_none()
-    meant = ((each.campaign_id, each.extension) == (campaign_id, placed.extension) for each in of_the_person)
-    prospect = next((each for each, is_meant in zip(of_the_person, meant, strict=True) if is_meant), None)
+    meant = (campaign_id, placed.extension)
+    prospect = next((each for each in of_the_person if (each.campaign_id, each.extension) == meant), None)
     numbers = select(PhoneNumber.id).where(PhoneNumber.account_id == account_id)
     number_id = session.scalars(
         numbers.order_by((PhoneNumber.provider_id == placed.phone_number_id).desc()).limit(1)

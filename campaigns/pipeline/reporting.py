@@ -43,7 +43,7 @@ class Progress:
     state: str
     state_why: str | None
     held_up: str | None
-    """What `held_up` says."""
+    """Why it calls nobody though it is running."""
     prospects: Mapping[str, int]
     """By state."""
     outcomes: Mapping[str, int]
