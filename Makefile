@@ -29,7 +29,7 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
+	$(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder
 
 bench: .venv/installed
 	@$(BIN)/python -m tests.benchmarks $(NAME)

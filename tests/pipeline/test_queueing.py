@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from campaigns import db
@@ -48,6 +48,23 @@ def test_a_stop_comes_before_the_intents_that_come_after_it(database: str, now: 
             open_before.commit()
             stopped.result()
             assert prepared.result() is None  # it finds that all was stopped
+
+
+@pytest.mark.parametrize(("table", "change"), [("campaigns", "state = 'paused'"), ("accounts", "frozen_at = now()")])
+def test_a_stop_by_a_hand_that_knows_no_queue_waits_for_an_open_intent_all_the_same(
+    database: str, now: datetime, table: str, change: str
+) -> None:
+    with db.transaction(database) as session:
+        call_id = factories.call(session, factories.prospect(session, factories.campaign(session, now), now), now).id
+
+    def write(session: Session) -> None:
+        session.execute(text(f"UPDATE {table} SET {change}"))  # noqa: S608 - our own words
+
+    with db.transaction(database) as open_before:
+        assert prepare(open_before, call_id, now) is not None
+        with held_up(database, partial(alone, database, write)) as stopped:
+            open_before.commit()
+        stopped.result()
 
 
 def test_a_pause_comes_between_the_lots_of_lists_that_are_imported_at_once(database: str, now: datetime) -> None:
