@@ -125,9 +125,18 @@ def about_newcomer(
     zones: Collection[str],
     suppressed: bool,
     own_consent: bool,
+    not_before: datetime | None,
 ) -> Facts:
     """The facts about somebody who is about to become a prospect."""
-    return _facts(campaign, country=country, states=states, zones=zones, suppressed=suppressed, own_consent=own_consent)
+    return _facts(
+        campaign,
+        country=country,
+        states=states,
+        zones=zones,
+        suppressed=suppressed,
+        own_consent=own_consent,
+        not_before=not_before,
+    )
 
 
 def holds_line(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:

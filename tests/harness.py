@@ -45,11 +45,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns import clock, db
+from campaigns.cli.importing import run_import
 from campaigns.cli.processes import python
-from campaigns.cli.prospects import run_import
 from campaigns.cli.up import worker_command
 from campaigns.models import Call, Event
 from campaigns.pipeline import reporting, scheduling
+from campaigns.pipeline.importing import Report
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition, read_definition
 from tests.processes import CREDENTIAL, KEY, NOT_OURS, PATIENCE, SECRET, Process, Provider, eventually, free_port
@@ -258,14 +259,14 @@ class System:
         with self.session() as session:
             scheduling.apply_campaign(session, definition, who="journey", now=clock.read(session).now)
 
-    def import_people(self, people: Sequence[Mapping[str, str]], *, campaign: str = "spring") -> dict[str, Any]:
+    def import_people(self, people: Sequence[Mapping[str, str]], *, campaign: str = "spring") -> Report:
         """Import a list with a column for each key; returns the import's report."""
         text = io.StringIO()
         writer = csv.DictWriter(text, list(people[0]))
         writer.writeheader()
         writer.writerows(people)
         file = io.BytesIO(text.getvalue().encode())
-        return run_import(self.database_url, campaign, file, name="list.csv", size=None)
+        return run_import(self.database_url, campaign, file, source="list.csv")[1]
 
     def command(self, wanted: Command, *, campaign: str = "spring") -> None:
         with self.session() as session:

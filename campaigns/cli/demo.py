@@ -19,10 +19,11 @@ from sqlalchemy import text
 from campaigns import clock, db
 from campaigns.cli.campaign import print_progress
 from campaigns.cli.database import upgrade
+from campaigns.cli.files import whole_file
+from campaigns.cli.importing import run_import, write_rejected
 from campaigns.cli.outcomes import run_export
 from campaigns.cli.output import bar, notes, shown_path
 from campaigns.cli.processes import Fleet, python
-from campaigns.cli.prospects import run_import, write_rejected
 from campaigns.cli.up import Addresses, free_port, running_system, wait_until_ready
 from campaigns.embedded import Servers, servers, sole_runner
 from campaigns.errors import SetupError
@@ -91,12 +92,12 @@ def _run(url: str, fleet: Fleet, addresses: Addresses, data_dir: Path, results: 
         now = clock.read(session).now
         scheduling.apply_campaign(session, _campaign(), who=NAME, now=now)
     with as_file(files("campaigns.cli") / "samples" / "prospects.csv") as sample, sample.open("rb") as file:
-        report = run_import(url, NAME, file, name="prospects.csv", size=sample.stat().st_size)
+        import_id, report = run_import(url, NAME, file, source="prospects.csv")
     rejected = results / "rejected.csv"
-    write_rejected(url, report["import"], rejected)
+    with whole_file(rejected) as file:
+        write_rejected(url, import_id, file)
     notes.print(
-        f"{report['rows']} rows: {report['new']} new, {report['already_there']} already there, "
-        f"{report['rejected']} rejected"
+        f"{report.rows} rows: {report.new} new, {report.already_there} already there, {report.rejected} rejected"
     )
     _start_calling(url, fleet, data_dir, provider_port)
     progress = _watch(url, fleet)

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 
+import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
@@ -80,7 +81,7 @@ def main() -> None:
     except OutboundError as problem:
         say(f"outbound: {problem}")
         sys.exit(1)
-    except SQLAlchemyError as problem:
+    except (SQLAlchemyError, psycopg.Error) as problem:
         say(f"outbound: {_in_a_line(problem)}")
         sys.exit(1)
     except BrokenPipeError:
@@ -97,11 +98,12 @@ def _check_arguments() -> None:
         raise InvalidInput(f"{shown[:50]} holds bytes that are no UTF-8 text: write it in this terminal's letters")
 
 
-def _in_a_line(problem: SQLAlchemyError) -> str:
-    if not isinstance(problem, DBAPIError):
+def _in_a_line(problem: SQLAlchemyError | psycopg.Error) -> str:
+    if not isinstance(problem, DBAPIError | psycopg.Error):
         return f"the database cannot be used: {type(problem).__name__}"
-    first = (str(problem.orig).strip().splitlines() or [type(problem.orig).__name__])[0]
-    if isinstance(problem, OperationalError):
+    said = problem if isinstance(problem, psycopg.Error) else problem.orig
+    first = (str(said).strip().splitlines() or [type(said).__name__])[0]
+    if isinstance(problem, OperationalError | psycopg.OperationalError):
         return f"the database does not answer: {first}"
     return f"the database refused: {first}"
 

@@ -70,7 +70,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 class _Count(ProgressColumn):
-    """How many of how many, or how many so far where the end is not known."""
+    """How many of how many, or how many so far where the end is not known; with the unit %, how much of it all."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -78,6 +78,8 @@ class _Count(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """The count as text."""
+        if self._unit == "%":
+            return Text(f"{task.percentage:3.0f} %")
         of = "" if task.total is None else f" of {task.total:,.0f}"
         return Text(f"{task.completed:,.0f}{of} {self._unit}")
 

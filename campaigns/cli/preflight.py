@@ -23,9 +23,11 @@ from campaigns.vapi.checks import (
     assistant_ids,
     judge_answers,
     judge_setup,
+    prompts,
     tool_ids,
 )
 from campaigns.vapi.client import Client
+from campaigns.vapi.templates import needed
 
 
 def preflight(
@@ -63,6 +65,19 @@ def examine(campaign: CampaignDefinition, account: AccountDefinition) -> list[Ch
         with Client.of(account, secrets[account.key_env]) as provider:
             checks += judge_answers(campaign, account, _ask(provider, campaign))
     return checks
+
+
+def variables_said(campaign: CampaignDefinition, account: AccountDefinition) -> frozenset[str]:
+    """The variables without which the campaign's assistant would leave a gap.
+
+    Raises `CallFailure` or `SetupError` where that cannot be learned.
+    """
+    if campaign.assistant is not None:
+        return needed(prompts(campaign, None, {}))
+    with Client.of(account, secret(account.key_env)) as provider:
+        squad = None if campaign.squad_id is None else provider.get_squad(campaign.squad_id)
+        assistants = {each: provider.get_assistant(each) for each in assistant_ids(campaign, squad)}
+        return needed(prompts(campaign, squad, assistants))
 
 
 def _secrets(names: list[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from campaigns.models.accounts import LOCK_REHEARSAL, Account, Heartbeat, Home, 
 from campaigns.models.base import Base
 from campaigns.models.calls import Call, Event, MessageCount, Outcome
 from campaigns.models.campaigns import TALLY_SLOTS, Campaign, Change, Tally
-from campaigns.models.people import Consent, Import, Person, Prospect, RejectedRow, Suppression
+from campaigns.models.people import Consent, FilePiece, Import, Person, Prospect, RejectedRow, Suppression
 
 __all__ = [
     "LOCK_REHEARSAL",
@@ -25,6 +25,7 @@ __all__ = [
     "Change",
     "Consent",
     "Event",
+    "FilePiece",
     "Heartbeat",
     "Home",
     "Import",

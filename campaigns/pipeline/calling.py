@@ -159,8 +159,9 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
             number=one.number,
             extension=prospect.extension,
             name=prospect.name,
-            variables=prospect.variables,
+            variables=({"language": prospect.language} if prospect.language else {}) | prospect.variables,
             webhook_url=webhook_url(campaign.account),
+            row_overrides=prospect.overrides,
         )
         prepared.append(
             Prepared(

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ScalarSelect, and_, func, or_, select, text
+from sqlalchemy import ScalarSelect, SQLColumnExpression, and_, exists, func, literal, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,7 @@ from campaigns.models import (
     Call,
     Campaign,
     Change,
+    Import,
     Pace,
     PhoneNumber,
     Prospect,
@@ -30,12 +31,11 @@ from campaigns.models import (
 from campaigns.rules.call_state import IN_FLIGHT, CallState
 from campaigns.rules.campaign_state import CampaignState, Command, after
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
-from campaigns.rules.prospect_state import OPEN, ProspectState
+from campaigns.rules.prospect_state import CLOSABLE, OPEN, ProspectState
 
 CLOSE_LOT = 5_000  # people closed by one transaction: a second or two of locks, far below the statement timeout
 ENDABLE = frozenset({CampaignState.SCHEDULED, CampaignState.RUNNING, CampaignState.PAUSED})
 OVER = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
-CLOSABLE = frozenset({ProspectState.WAITING, ProspectState.HELD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +244,12 @@ def reschedule(session: Session, campaign_id: UUID, *, after_id: int, limit: int
     return prospects[-1].id if len(prospects) == limit else None
 
 
+def _more_to_come(campaign_id: SQLColumnExpression[UUID]) -> SQLColumnExpression[bool]:
+    """Whether a list was handed over for the campaign that is not imported yet."""
+    waits = (Import.queued_at.is_not(None), Import.finished_at.is_(None), Import.failed_why.is_(None))
+    return exists().where(Import.campaign_id == campaign_id, *waits)
+
+
 def ripe(session: Session, *, now: datetime) -> list[UUID]:
     """The campaigns that `advance` may move or close, by their tallies and without a lock."""
     over = or_(Campaign.state.in_(sorted(OVER)), and_(Campaign.state.in_(sorted(ENDABLE)), Campaign.ends_at <= now))
@@ -252,7 +258,7 @@ def ripe(session: Session, *, now: datetime) -> list[UUID]:
         or_(
             and_(Campaign.state == CampaignState.SCHEDULED, or_(Campaign.starts_at <= now, ~has_start)),
             and_(over, _tallied(CLOSABLE) > 0),
-            and_(Campaign.state == CampaignState.RUNNING, _tallied(OPEN) == 0),
+            and_(Campaign.state == CampaignState.RUNNING, _tallied(OPEN) == 0, ~_more_to_come(Campaign.id)),
         )
     )
     return list(session.scalars(query.order_by(Campaign.id)))
@@ -278,6 +284,7 @@ def advance(
     if campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
         left -= _close(session, campaign, left, now=now)
     over_now = campaign.state == CampaignState.RUNNING and not _has_any(session, campaign, OPEN)
+    over_now = over_now and not session.scalar(select(_more_to_come(literal(campaign.id))))
     # Asked about its failures, it may give somebody back for whom an earlier stretch was at fault.
     if over_now and not at_fault(campaign.id) and not _has_any(session, campaign, OPEN):
         _become(session, campaign, CampaignState.COMPLETED, "nobody is left to call", now=now)

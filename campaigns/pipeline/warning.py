@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from campaigns.models import Account, Call, Campaign, Event, Heartbeat, Pace
+from campaigns.models import Account, Call, Campaign, Event, Heartbeat, Import, Pace
 from campaigns.rules.call_state import LIVE, CallState
 from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
 from campaigns.rules.pacing import DOUBTS
@@ -19,6 +20,8 @@ SET_BACK = timedelta(minutes=10)  # real time: no account is that far ahead with
 SILENT = timedelta(minutes=1)  # real time: a deploy takes less, and whoever looks at the screen wants to know soon
 PERIODIC = ("dispatch.tick", "events.sweep", "upkeep.ask", "upkeep.withdraw", "upkeep.advance")
 """Tasks that come by themselves, each named after its queue; a caller that is missing shows by its calls."""
+LOOKS_FOR_IMPORTS, IMPORTS = "bulk.look", "bulk.import"
+"""What a worker of the queue `bulk` does: one at a time, and the second may take hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +125,14 @@ def beat(session: Session, task: str, *, real: datetime) -> None:
 
 def silences(session: Session, *, now: datetime, real: datetime, speed: float) -> list[str]:
     """What does not run though there is work for it, each in a few words; empty where all is well."""
-    if not _is_any_work(session):
-        return []
     last = {row.task: row.at for row in session.execute(select(Heartbeat.task, Heartbeat.at))}
+    found = _without_importers(session, last, now=now - SILENT * speed, real=real)
+    if not _is_any_work(session):
+        return found
     silent = [task for task in PERIODIC if task not in last or last[task] < real - SILENT]
     if len(silent) == len(PERIODIC):
         return [f"nothing runs: {_since(max(last.values(), default=None))}"]
-    found = [
+    found += [
         f"the task {task} does not get through: no worker takes from the queue {task.partition('.')[0]}, or it fails "
         f"as the log says; {_since(last.get(task))}"
         for task in silent
@@ -151,6 +155,16 @@ def _without_callers(session: Session, *, claimed_before: datetime, real: dateti
         select(func.count()).select_from(Call).join(Pace, Pace.account_id == Call.account_id).where(dials, old)
     )
     return [f"no worker takes from the queue calls: {waiting:,} claimed calls wait for one"] if waiting else []
+
+
+def _without_importers(session: Session, last: Mapping[str, datetime], *, now: datetime, real: datetime) -> list[str]:
+    """Lists that were handed over before `now`, while no worker has looked or stored anything lately."""
+    seen = max((last[task] for task in (LOOKS_FOR_IMPORTS, IMPORTS) if task in last), default=None)
+    if seen is not None and seen >= real - SILENT:
+        return []
+    waits = (Import.queued_at < now, Import.finished_at.is_(None), Import.failed_why.is_(None))
+    waiting = _count(session, select(func.count()).where(*waits))
+    return [f"no worker takes from the queue bulk: {waiting:,} imports wait for one; {_since(seen)}"] if waiting else []
 
 
 def _since(last: datetime | None) -> str:

@@ -193,7 +193,9 @@ class RetryPlan(_Section):
 
 
 class Mapping_(_Section):  # noqa: N801 - `Mapping` is taken by typing, and the TOML key is `mapping`
-    """Which column of the list is what. Columns not named here become variables under their own names."""
+    """Which column of the list is what; "" where none is. Columns not named here are known by their headings, or
+    become variables under their own names.
+    """
 
     phone: str | None = None
     name: str | None = None
@@ -202,6 +204,14 @@ class Mapping_(_Section):  # noqa: N801 - `Mapping` is taken by typing, and the 
     zone: str | None = None
     country: str | None = None
     region: str | None = None
+    postal_code: str | None = None
+    language: str | None = None
+    priority: str | None = None
+    not_before: str | None = None
+    consent_source: str | None = None
+    consent_at: str | None = None
+    consent_proof: str | None = None
+    overrides: str | None = None
     variables: Mapping[str, str] = Field(default_factory=dict)
     """variable = "Column": the names that the assistant's prompt uses."""
 

@@ -41,5 +41,8 @@ FINAL = frozenset(
     }
 )
 
+CLOSABLE = frozenset({ProspectState.WAITING, ProspectState.HELD})
+"""Nobody is calling them and nothing is awaited of them: what is known of them may change."""
+
 OPEN = frozenset({ProspectState.WAITING, ProspectState.IN_CALL, ProspectState.SETTLING})
 """While anybody is in one of these, the campaign is not complete."""

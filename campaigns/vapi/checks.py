@@ -11,6 +11,7 @@ from campaigns.errors import AccountRefused, CallFailure
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.fields import is_loopback
 from campaigns.vapi.endings import Json, mapping, text
+from campaigns.vapi.templates import texts
 
 Answer = Mapping[str, Any] | CallFailure | None
 """What the provider said of one thing: its record, that there is none, or the failure to learn it."""
@@ -112,6 +113,13 @@ def assistant_ids(campaign: CampaignDefinition, squad: Answer) -> list[str]:
         return [campaign.assistant_id]
     saved = (text(member.get("assistantId")) for member in _members(campaign, squad))
     return list(dict.fromkeys(found for found in saved if found))
+
+
+def prompts(campaign: CampaignDefinition, squad: Answer, assistants: Mapping[str, Answer]) -> Iterator[str]:
+    """Every text of those who may talk."""
+    for speaker in _speakers(campaign, squad, assistants):
+        for layer in speaker.layers():
+            yield from texts(layer)
 
 
 def tool_ids(campaign: CampaignDefinition, squad: Answer, assistants: Mapping[str, Answer]) -> list[str]:

@@ -32,6 +32,28 @@ DEEPEST_VALUE = 4  # levels of lists and objects inside a variable; what a promp
 LONGEST_LABEL = 40  # characters; Vapi refuses longer names and external ids
 LARGEST_REQUEST = 256 * 1024  # bytes; the largest assistant that a campaign may bring, and a generous row
 
+OVERRIDABLE: Final = frozenset(
+    [
+        "analysisPlan",
+        "artifactPlan",
+        "backgroundSound",
+        "backgroundSpeechDenoisingPlan",
+        "endCallMessage",
+        "endCallPhrases",
+        "firstMessage",
+        "firstMessageInterruptionsEnabled",
+        "firstMessageMode",
+        "keypadInputPlan",
+        "model",
+        "startSpeakingPlan",
+        "stopSpeakingPlan",
+        "transcriber",
+        "voice",
+        "voicemailMessage",
+    ]
+)
+"""What one row may have otherwise than the assistant: how it speaks and listens, not where its messages go."""
+
 _EXACT = 2**53  # JavaScript reads larger whole numbers as others
 _MARKS: Final = re.compile(r"\{[{%]|[}%]\}")
 _BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -71,6 +93,7 @@ def create_call(
     name: str | None,
     variables: Mapping[str, Any],
     webhook_url: str | None,
+    row_overrides: Mapping[str, Any] | None = None,
 ) -> CreateCall:
     """The request that calls one person.
 
@@ -85,6 +108,7 @@ def create_call(
     if extension:
         customer["extension"] = extension
     overrides: dict[str, Any] = {
+        **(row_overrides or {}),
         "variableValues": variable_values({**campaign.variables, **variables}),
         "metadata": {CALL_ID_KEY: reference, "campaign": campaign.name},
         "maxDurationSeconds": int(campaign.max_duration / timedelta(seconds=1)),

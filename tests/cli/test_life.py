@@ -99,7 +99,8 @@ def test_a_campaign_from_files_to_its_end(outbound: Outbound) -> None:
 def test_an_export_is_the_same_on_stdout_and_in_a_file(outbound: Outbound) -> None:
     prepared(outbound)
     piped = outbound("prospects", "import", "-", "--campaign", "spring", stdin=PEOPLE.encode())
-    assert (piped.code, piped.err) == (0, "")
+    assert piped.code == 0
+    assert piped.err.startswith("the list is not checked for the variables that the assistant says:")
     assert "4 rows: 2 new, 1 already there, 1 rejected" in piped.out
     assert (outbound.directory / "rejected.csv").exists()
     as_csv, as_jsonl, to_csv, to_jsonl = together(

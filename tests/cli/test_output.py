@@ -17,9 +17,9 @@ from sqlalchemy import insert, select, text
 from campaigns import db
 from campaigns.cli import database as database_
 from campaigns.cli.files import whole_file
+from campaigns.cli.importing import _rejected_path, run_import
 from campaigns.cli.outcomes import _records
 from campaigns.cli.output import print_json, print_settings, print_table, say
-from campaigns.cli.prospects import _rejected_path, run_import
 from campaigns.models import Campaign, Person, Prospect
 from campaigns.pipeline import exporting
 from tests import factories
@@ -152,8 +152,8 @@ def test_a_slow_list_keeps_no_transaction_open(database: str, now: datetime) -> 
             seen.append(open_transactions(database))
             return super().read(min(size or 10, 10))
 
-    report = run_import(database, "spring", Slow(b"phone\n+12125550101\n+12125550102\n"), name="slow", size=None)
-    assert report["new"] == 2
+    _, report = run_import(database, "spring", Slow(b"phone\n+12125550101\n+12125550102\n"), source="slow")
+    assert report.new == 2
     assert len(seen) > 3
     assert set(seen) == {0}
 

@@ -260,7 +260,7 @@ def states(system: System, campaign: str) -> dict[str, ProspectState]:
             select(Person.number, Prospect.extension, Prospect.state)
             .select_from(Prospect)
             .join(Person)
-            .join(Campaign)
+            .join(Campaign, Campaign.id == Prospect.campaign_id)
             .where(Campaign.name == campaign)
         )
         return {number + extension: state for number, extension, state in rows}

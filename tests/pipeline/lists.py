@@ -4,36 +4,81 @@ from __future__ import annotations
 
 import io
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from campaigns import ledger
 from campaigns.facts import about_campaigns
+from campaigns.lists.opening import NO_WISHES, OpenList, Wishes, open_list
+from campaigns.lists.reading import lots
 from campaigns.models import Campaign, Import, Person, Prospect, Tally
 from campaigns.pipeline import importing, reporting
 from campaigns.pipeline.importing import Report
-from campaigns.rules.people_file import read_rows
+from campaigns.pipeline.importing.adding import meet
+from campaigns.rules.people_file import NOTHING_SAID, Row, Surveyed
+from campaigns.rules.people_file.columns import Columns, Role
+from campaigns.rules.people_file.people import Lot, Reader, read_lot
+from campaigns.rules.people_file.preparing import prepare
+
+PHONES = Reader(Columns(("phone",), {Role.PHONE: 0}, {}), None)
+"""Reads a list of one column."""
 
 
-def bring(session: Session, campaign: Campaign, content: bytes, now: datetime) -> tuple[Report, list[dict[str, str]]]:
+def bring(
+    session: Session, campaign: Campaign, content: bytes, now: datetime, wishes: Wishes = NO_WISHES
+) -> tuple[Report, list[dict[str, str]]]:
     """Import `content`; gives the report and the rejected rows, after checking that they and the tallies agree."""
     definition = about_campaigns(session, [campaign.id])[campaign.id].definition
-    columns, rows = read_rows(io.BytesIO(content), definition)
-    import_id = importing.begin(session, campaign.id, source="list.csv", columns=columns, now=now)
-    report = Report()
-    for lot in importing.batches(rows):
-        importing.store(session, import_id, lot, columns, report, now=now)
-    importing.finish(session, import_id, digest="0" * 64, now=now)
+    opened = open_list(io.BytesIO(content), definition, wishes)
+    import_id, after = begin(session, campaign, opened, now)
+    for lot in lots(opened.reader, opened.rows):
+        store(session, import_id, opened.reader, lot, after=after, now=now)
+        after += lot.rows
+    importing.finish(session, import_id, now=now)
     rejected = list(importing.rejected(session, import_id))
-    assert report.new + report.already_there + report.rejected == report.rows
+    report = importing.report(session, import_id)
+    assert report.new + report.already_there + report.updated + report.rejected == report.rows == after
     assert len(rejected) == report.rejected == sum(report.reasons.values())
-    record = session.get_one(Import, import_id, populate_existing=True)
-    kept = (record.rows, record.new, record.already_there, record.rejected)
-    assert kept == (report.rows, report.new, report.already_there, report.rejected)
-    assert record.finished_at == now
+    assert session.get_one(Import, import_id).finished_at == now
     assert_tallies_equal_rows(session, campaign)
     return report, rejected
+
+
+def begin(session: Session, campaign: Campaign, opened: OpenList, now: datetime) -> tuple[UUID, int]:
+    """Open an import of the list."""
+    return importing.begin(
+        session,
+        campaign.id,
+        source="list.csv",
+        surveyed=opened.surveyed,
+        columns=opened.columns,
+        terms=opened.wishes.as_terms(),
+        now=now,
+    )
+
+
+def begin_phones(session: Session, campaign: Campaign, digest: str, now: datetime) -> UUID:
+    """Open an import of a list of one column, told from others by its digest."""
+    surveyed, terms = Surveyed(NOTHING_SAID, digest, 0), NO_WISHES.as_terms()
+    import_id, _ = importing.begin(
+        session, campaign.id, source=digest, surveyed=surveyed, columns=PHONES.columns, terms=terms, now=now
+    )
+    return import_id
+
+
+def store_phones(session: Session, import_id: UUID, *numbers: str, now: datetime, after: int = 0) -> None:
+    """Store a lot of such a list."""
+    lot = read_lot(PHONES, [Row(after + turn, [number]) for turn, number in enumerate(numbers, start=2)])
+    store(session, import_id, PHONES, lot, after=after, now=now)
+
+
+def store(session: Session, import_id: UUID, reader: Reader, lot: Lot, *, after: int, now: datetime) -> None:
+    """Store a lot, its people met in the same transaction."""
+    prepared = prepare(lot)
+    met = meet(session, session.get_one(Import, import_id).campaign_id, prepared.people, now=now)
+    importing.store(session, import_id, reader, prepared, met, after=after, read=0, now=now)
 
 
 def assert_tallies_equal_rows(session: Session, campaign: Campaign) -> None:

@@ -6,24 +6,33 @@ import io
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 
+import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
+from sqlalchemy.orm import Session
 
 from campaigns import db
+from campaigns.errors import NotAllowed
 from campaigns.facts import about_campaigns
+from campaigns.lists.bringing import bring
+from campaigns.lists.opening import Wishes, open_list
+from campaigns.lists.reading import Size
 from campaigns.models import Campaign, Person
 from campaigns.pipeline import importing
 from campaigns.pipeline.importing import Report
-from campaigns.rules.people_file import Columns, Row, read_rows
+from campaigns.pipeline.importing.sorting import Options
+from campaigns.rules.campaign_state import CampaignState
 from tests import factories
-from tests.pipeline.lists import assert_tallies_equal_rows, counts, people
+from tests.pipeline.lists import assert_tallies_equal_rows, begin_phones, counts, people, store_phones
+from tests.pipeline.waiting import alone, held_up
+
+MANY = Size(rows=15)
+"""Many small transactions, so that they meet."""
 
 
-def test_two_imports_at_once_bring_each_person_once(
-    database: str, now: datetime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importing, "BATCH", 15)  # many small transactions, so that they meet
+def test_two_imports_at_once_bring_each_person_once(database: str, now: datetime) -> None:
     with db.transaction(database) as session:
         campaign = factories.campaign(session, now)
     numbers = [f"+1212555{turn:04}" for turn in range(100, 200)]
@@ -33,13 +42,8 @@ def test_two_imports_at_once_bring_each_person_once(
         content = "\n".join(["phone", *order]).encode()
         with db.transaction(database) as session:
             definition = about_campaigns(session, [campaign.id])[campaign.id].definition
-            columns, rows = read_rows(io.BytesIO(content), definition)
-            import_id = importing.begin(session, campaign.id, source="list.csv", columns=columns, now=now)
-        report = Report()
-        for lot in importing.batches(rows):
-            with db.transaction(database) as session:
-                importing.store(session, import_id, lot, columns, report, now=now)
-        return report
+        opened = open_list(io.BytesIO(content), definition)
+        return bring(database, campaign.id, opened, source="list.csv", size=MANY)[1]
 
     with ThreadPoolExecutor(len(orders)) as pool:
         reports = list(pool.map(bring_in, orders))
@@ -55,30 +59,82 @@ def test_two_imports_at_once_bring_each_person_once(
 def test_two_imports_that_overlap_wait_for_each_other_in_one_order(
     database: str, now: datetime, numbers_are: str
 ) -> None:
-    low, high = Row(2, {"phone": "+12125550101"}), Row(3, {"phone": "+12125550102"})
-    columns = Columns(("phone",), "phone")
+    low, high = "+12125550101", "+12125550102"
     with db.transaction(database) as session:
         campaign = factories.campaign(session, now)
         if numbers_are == "known":
-            session.add_all(Person(number=row.cells["phone"], created_at=now) for row in (low, high))
-        import_id, other_id = (
-            importing.begin(session, campaign.id, source=name, columns=columns, now=now) for name in ("a", "b")
-        )
-    report, other = Report(), Report()
+            session.add_all(Person(number=number, created_at=now) for number in (low, high))
+        ours, theirs = (begin_phones(session, campaign, name, now) for name in ("a", "b"))
 
     def bring_both() -> None:
+        with pytest.raises(psycopg.errors.UniqueViolation), db.transaction(database) as session:
+            store_phones(session, theirs, high, low, now=now)
         with db.transaction(database) as session:
-            importing.store(session, other_id, [high, low], columns, other, now=now)
+            store_phones(session, theirs, high, low, now=now)
 
     with ThreadPoolExecutor(1) as pool:
         with db.transaction(database) as session:
-            importing.store(session, import_id, [low], columns, report, now=now)
+            store_phones(session, ours, low, now=now)
             waiting = pool.submit(bring_both)
             wait_for_a_lock(database)
             # Had it taken the higher one before it began to wait, this would be a deadlock.
-            importing.store(session, import_id, [high], columns, report, now=now)
+            store_phones(session, ours, high, now=now, after=1)
         waiting.result(30)
-    assert (counts(report), counts(other)) == ((2, 0, 0), (0, 2, 0))
+    with db.transaction(database) as session:
+        found = [counts(importing.report(session, import_id)) for import_id in (ours, theirs)]
+    assert found == [(2, 0, 0), (0, 2, 0)]
+
+
+def test_an_update_waits_for_whoever_is_about_to_call_and_then_changes_nothing(database: str, now: datetime) -> None:
+    def bring_in(content: bytes) -> Report:
+        with db.transaction(database) as session:
+            definition = about_campaigns(session, [campaign.id])[campaign.id].definition
+        opened = open_list(io.BytesIO(content), definition, Wishes(options=Options(update=True)))
+        return bring(database, campaign.id, opened, source="list.csv")[1]
+
+    with db.transaction(database) as session:
+        campaign = factories.campaign(session, now)
+    bring_in(b"phone,name\n+12125550101,Ana\n")
+    with db.transaction(database) as session:
+        (called,) = people(session, session.get_one(Campaign, campaign.id)).values()
+        called.calls = 1
+        session.flush()
+        with held_up(database, partial(bring_in, b"phone,name\n+12125550101,Ann\n")) as report:
+            session.commit()
+        assert (report.result().updated, report.result().already_there) == (0, 1)
+
+
+def test_of_the_same_import_only_one_lot_is_stored_at_a_time(database: str, now: datetime) -> None:
+    with db.transaction(database) as session:
+        campaign = factories.campaign(session, now)
+        import_id = begin_phones(session, campaign, "a", now)
+
+    def store(session: Session) -> None:
+        store_phones(session, import_id, "12", now=now)  # a row that meets nobody else's in any table
+
+    with db.transaction(database) as session:
+        store(session)
+        with held_up(database, partial(alone, database, store)) as second:
+            session.commit()
+        with pytest.raises(NotAllowed, match="imported by another process"):
+            second.result()
+    with db.transaction(database) as session:
+        assert counts(importing.report(session, import_id)) == (0, 0, 1)
+
+
+def test_a_campaign_is_not_closed_under_a_lot_by_whatever_hand(database: str, now: datetime) -> None:
+    with db.transaction(database) as session:
+        campaign = factories.campaign(session, now)
+        import_id = begin_phones(session, campaign, "a", now)
+
+    def cancel(session: Session) -> None:
+        session.execute(update(Campaign).values(state=CampaignState.CANCELLED))
+
+    with db.transaction(database) as session:
+        store_phones(session, import_id, "12", now=now)
+        with held_up(database, partial(alone, database, cancel)) as cancelled:
+            session.commit()
+        cancelled.result()
 
 
 def wait_for_a_lock(database: str) -> None:

@@ -11,11 +11,10 @@ from sqlalchemy.orm import Session
 
 from campaigns import db
 from campaigns.models import Account, Campaign
-from campaigns.pipeline import halting, importing, scheduling
-from campaigns.pipeline.importing import Report
+from campaigns.pipeline import halting, scheduling
 from campaigns.rules.campaign_state import CampaignState, Command
-from campaigns.rules.people_file import Columns, Row
 from tests import factories
+from tests.pipeline.lists import begin_phones, store_phones
 from tests.pipeline.placing import prepare
 from tests.pipeline.test_breaking import MINUTE, campaign_with, fails, pauses
 from tests.pipeline.waiting import alone, held_up
@@ -68,14 +67,12 @@ def test_a_stop_by_a_hand_that_knows_no_queue_waits_for_an_open_intent_all_the_s
 
 
 def test_a_pause_comes_between_the_lots_of_lists_that_are_imported_at_once(database: str, now: datetime) -> None:
-    columns = Columns(("phone",), "phone")
     with db.transaction(database) as session:
         campaign = factories.campaign(session, now)
-        imports = [importing.begin(session, campaign.id, source=name, columns=columns, now=now) for name in "ab"]
+        imports = [begin_phones(session, campaign, name, now) for name in "ab"]
 
     def store(turn: int, session: Session) -> CampaignState:
-        rows = [Row(2, {"phone": f"+1212555010{turn}"})]
-        importing.store(session, imports[turn], rows, columns, Report(), now=now)
+        store_phones(session, imports[turn], f"+1212555010{turn}", now=now)
         return session.get_one(Campaign, campaign.id).state
 
     with db.transaction(database) as open_before:

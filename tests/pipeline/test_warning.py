@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from campaigns import clock
-from campaigns.models import Campaign, Pace
+from campaigns.models import Campaign, Heartbeat, Import, Pace
 from campaigns.pipeline import warning
-from campaigns.pipeline.warning import PERIODIC, SILENT
+from campaigns.pipeline.warning import IMPORTS, LOOKS_FOR_IMPORTS, PERIODIC, SILENT
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.pacing import DOUBTS
@@ -82,6 +82,26 @@ def test_claimed_calls_that_nobody_places_are_said(
     assert said == ["no worker takes from the queue calls: 1 claimed calls wait for one"] * (speed == 1)
     session.scalars(select(Pace)).one().backoff_until = LATER  # they wait for the provider
     assert silences(session, later, real=LATER, speed=speed) == []
+
+
+def test_a_list_that_was_handed_over_and_that_no_worker_reads_is_said(
+    session: Session, campaign: Campaign, now: datetime
+) -> None:
+    campaign.state = CampaignState.DRAFT
+    record = session.get_one(Import, factories.prospect(session, campaign, now).import_id)
+    later = now + SILENT + timedelta(seconds=1)
+    assert silences(session, later) == []
+    record.queued_at = now
+    assert silences(session, now) == []  # it was handed over only now
+    assert silences(session, later) == ["no worker takes from the queue bulk: 1 imports wait for one; none has run yet"]
+    for task in (LOOKS_FOR_IMPORTS, IMPORTS):
+        warning.beat(session, task, real=REAL)
+        assert silences(session, later) == []
+        (said,) = silences(session, later, real=LATER)
+        assert said.endswith(f"the last sign of life was at {REAL:%Y-%m-%d %H:%M:%S %Z}")
+        session.execute(delete(Heartbeat))
+    record.failed_why = "the file is empty"
+    assert silences(session, later) == []
 
 
 def test_a_call_that_ended_and_never_gets_an_outcome_is_said(

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock, db
 from campaigns.models import Call, Campaign, Heartbeat, Outcome
-from campaigns.pipeline import breaking, importing
+from campaigns.pipeline import breaking
 from campaigns.pipeline.warning import PERIODIC
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
-from campaigns.rules.people_file import Columns
 from tests import factories
+from tests.pipeline.lists import begin_phones, store_phones
 from tests.pipeline.placing import REAL
 from tests.pipeline.test_breaking import campaign_with, fails
 from tests.workers.conftest import Answering, Asked, Silent, serving
@@ -109,7 +109,7 @@ def test_a_campaign_that_somebody_holds_keeps_no_other_from_being_started(workin
         if held.id > other.id:
             held, other = other, held
     with db.transaction(working_database) as suspended:
-        importing.begin(suspended, held.id, source="list", columns=Columns(("phone",), "phone"), now=now)
+        store_phones(suspended, begin_phones(suspended, held, "list", now), "+12125550199", now=now)
         upkeep.advance()
         with db.transaction(working_database) as session:
             assert session.get_one(Campaign, other.id).state is CampaignState.RUNNING

@@ -13,8 +13,9 @@ import phonenumbers
 from campaigns.rules.phone import blocks, reading
 from campaigns.rules.phone.geography import whereabouts
 from campaigns.rules.phone.number import NOWHERE, InvalidPhone, PhoneNumber, Places
+from campaigns.rules.phone.reading import known_region
 
-__all__ = ["InvalidPhone", "PhoneNumber", "Places", "display", "parse", "places"]
+__all__ = ["InvalidPhone", "PhoneNumber", "Places", "display", "known_region", "parse", "parse_and_place", "places"]
 
 
 def parse(value: str, *, default_region: str | None) -> PhoneNumber:
@@ -22,11 +23,17 @@ def parse(value: str, *, default_region: str | None) -> PhoneNumber:
 
     Raises InvalidPhone with a short reason, or InvalidInput for a `default_region` that is no country.
     """
+    return parse_and_place(value, default_region=default_region)[0]
+
+
+def parse_and_place(value: str, *, default_region: str | None) -> tuple[PhoneNumber, Places]:
+    """What `parse` says of the cell, and what `places` says of that number. Raises what `parse` raises."""
     found = blocks.find(value, default_region)
     if found is None:
-        return reading.read(value, default_region=default_region)
+        number = reading.read(value, default_region=default_region)
+        return number, places(number.e164)
     e164, block = found
-    return PhoneNumber(e164=e164, region=block.region, extension="", kind=block.kind)
+    return PhoneNumber(e164, block.region, "", block.kind), block.places
 
 
 def places(e164: str) -> Places:

@@ -132,9 +132,11 @@ def _at_home(digits: str, region: _Region) -> tuple[str, Block] | None:
 
 def _claimed(digits: str) -> tuple[str, Block] | None:
     """The number that begins with its country code: no code is the beginning of another."""
-    length = next((length for length in (1, 2, 3) if digits[:length] in _CODES), None)
-    found = None if length is None else _walk(digits[:length], digits[length:])
-    return None if found is None else (f"+{digits}", found)
+    for length in (1, 2, 3):
+        if digits[:length] in _CODES:
+            found = _walk(digits[:length], digits[length:])
+            return None if found is None else (f"+{digits}", found)
+    return None
 
 
 def _walk(code: str, national: str) -> Block | None:

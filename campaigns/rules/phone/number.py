@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import phonenumbers
 from phonenumbers import PhoneNumberType
@@ -16,8 +16,7 @@ class InvalidPhone(InvalidInput):
     """The cell does not hold one telephone number that may be called; the message is a short reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class PhoneNumber:
+class PhoneNumber(NamedTuple):
     """One number that can be dialled."""
 
     e164: str

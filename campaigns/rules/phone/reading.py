@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import phonenumbers
@@ -27,8 +27,9 @@ _LENGTH_PROBLEMS: Final[Mapping[int, str]] = {
     ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "area code missing for",
 }
 _DASHES: Final = re.compile("[\u2010-\u2015\u2212\u2043\ufe58\ufe63\uff0d]")
-_SCIENTIFIC: Final = re.compile(r"\+?\d+(?:[.,]\d+)?[eE][+-]?\d+")
+_SCIENTIFIC: Final = re.compile(r"(\+?\d+)(?:[.,](\d+))?[eE]([+-]?\d+)")
 _DECIMAL: Final = re.compile(r"(\+?\d{7,})\.0+")  # seven digits: shorter, and the dot may be a separator
+_DIGITS_ONLY: Final = re.compile(r"[1-9]\d{7,14}")
 _EXTENSION: Final = re.compile(
     r"[\s,;]*(?:;ext=|(?<![a-z])(?:extension|extn|ext|x)\.?:?|#)\s*(\d{1,7})\s*$", re.IGNORECASE
 )
@@ -42,9 +43,9 @@ def read(value: str, *, default_region: str | None) -> PhoneNumber:
 
     Raises InvalidPhone with a short reason, or InvalidInput for a `default_region` that is no country.
     """
-    region = _known_region(default_region)
+    region = known_region(default_region)
     text, extension = _split_extension(_cleaned(value))
-    _refuse_what_is_no_single_number(text)
+    text = _single(text, region)
     if region is not None and _is_short(re.sub(r"\D", "", text), region):
         raise InvalidPhone(f"emergency or short number in {region}")
     return judge(_read(text, region), extension)
@@ -63,7 +64,8 @@ def judge(number: phonenumbers.PhoneNumber, extension: str) -> PhoneNumber:
     return PhoneNumber(e164=e164, region=region_of(number, e164), extension=extension, kind=KINDS.get(kind, "unknown"))
 
 
-def _known_region(default_region: str | None) -> str | None:
+def known_region(default_region: str | None) -> str | None:
+    """The region in capital letters. Raises InvalidInput for what is no country."""
     if default_region is None:
         return None
     region = default_region.upper()
@@ -80,8 +82,11 @@ def _cleaned(value: str) -> str:
     text = _DASHES.sub("-", text).strip()
     text = text.removeprefix("=").strip("'\"`\u2018\u2019\u201c\u201d \t\r\n")
     text = re.sub(r"^tel:\s*", "", text, flags=re.IGNORECASE)
-    if _SCIENTIFIC.fullmatch(text):
-        raise InvalidPhone("scientific notation: the spreadsheet has dropped digits, format the column as text")
+    if scientific := _SCIENTIFIC.fullmatch(text):
+        whole, fraction, exponent = scientific[1], scientific[2] or "", int(scientific[3])
+        if len(fraction) != exponent:  # fewer digits than the number has; what the others were nobody can tell
+            raise InvalidPhone("scientific notation: the spreadsheet has dropped digits, format the column as text")
+        return whole + fraction
     decimal = _DECIMAL.fullmatch(text)
     return decimal[1] if decimal else text
 
@@ -100,12 +105,16 @@ def _split_extension(text: str) -> tuple[str, str]:
     return text[: found.start()].strip(), found[1]
 
 
-def _refuse_what_is_no_single_number(text: str) -> None:
+def _single(text: str, region: str | None) -> str:
+    """The one number in the cell, as it is written there. Raises InvalidPhone for none, or for several."""
     if not text:
         raise InvalidPhone("empty")
-    pieces = [re.sub(r"\D", "", piece) for piece in _BETWEEN_NUMBERS.split(text)]
-    if sum(len(piece) >= _WHOLE_NUMBER_DIGITS for piece in pieces) > 1:
-        raise InvalidPhone("two numbers in one cell")
+    pieces = [piece.strip() for piece in _BETWEEN_NUMBERS.split(text)]
+    numbers = [piece for piece in pieces if len(re.sub(r"\D", "", piece)) >= _WHOLE_NUMBER_DIGITS]
+    if len(numbers) > 1:
+        if not _are_the_same(numbers, region):
+            raise InvalidPhone("two numbers in one cell")
+        text = numbers[0]
     if any(character.isalpha() for character in text):
         raise InvalidPhone("contains letters")
     if not any(character.isdecimal() for character in text):
@@ -115,6 +124,14 @@ def _refuse_what_is_no_single_number(text: str) -> None:
         raise InvalidPhone(f"unexpected character {strange[0]!r}")
     if "+" in text.lstrip("+(["):
         raise InvalidPhone("a plus sign inside the number")
+    return text
+
+
+def _are_the_same(numbers: Sequence[str], region: str | None) -> bool:
+    try:
+        return len({read(number, default_region=region) for number in numbers}) == 1
+    except InvalidPhone:
+        return False
 
 
 def _is_short(digits: str, region: str) -> bool:
@@ -150,12 +167,23 @@ def _read(text: str, region: str | None) -> phonenumbers.PhoneNumber:
             candidates.append(phonenumbers.parse(reading, reading_region))
         except phonenumbers.NumberParseException as error:
             problem = _PARSE_PROBLEMS.get(error.error_type, "not a telephone number")
-    if not candidates:
-        raise InvalidPhone(problem)
     existing = [number for number in candidates if phonenumbers.is_valid_number(number)]
+    if not existing and _DIGITS_ONLY.fullmatch(written):
+        existing = _without_plus(written)
+    if not candidates and not existing:
+        raise InvalidPhone(problem)
     if len(existing) > 1 and existing[0] != existing[1]:
         raise InvalidPhone("can be read as two numbers: write it with + and the country code")
     return max(existing or candidates, key=phonenumbers.is_possible_number)
+
+
+def _without_plus(digits: str) -> list[phonenumbers.PhoneNumber]:
+    """The number whose plus a spreadsheet dropped, as it does where a cell holds nothing else, if it exists."""
+    try:
+        number = phonenumbers.parse(f"+{digits}", None)
+    except phonenumbers.NumberParseException:
+        return []
+    return [number] if phonenumbers.is_valid_number(number) and e164_of(number) == f"+{digits}" else []
 
 
 def _refuse_what_does_not_exist(number: phonenumbers.PhoneNumber) -> None:

@@ -13,7 +13,7 @@ from phonenumbers import PhoneMetadata
 
 from campaigns.rules.phone import blocks, reading
 from campaigns.rules.phone.blocks import Block, find
-from campaigns.rules.phone.geography import whereabouts
+from campaigns.rules.phone.geography import deciding_prefixes, whereabouts
 from campaigns.rules.phone.number import PhoneNumber
 
 CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
@@ -56,6 +56,25 @@ def test_every_assigned_beginning_that_is_claimed_decides(part: int) -> None:
                 assert whereabouts(number, e164) == block.places
                 found += 1
     assert found > 1000
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_what_the_tables_know_of_a_longer_beginning_is_in_no_block(part: int) -> None:
+    random = Random(part)  # noqa: S311 - the same numbers each time
+    decided = 0
+    for digits in sorted(deciding_prefixes())[part::4]:
+        code = next((code for code in CODES if digits.startswith(str(code))), None)
+        if code is None:
+            continue
+        for length in lengths(code):
+            left = length + len(str(code)) - len(digits)
+            if left >= 0:
+                e164 = f"+{digits}{''.join(random.choices('0123456789', k=left))}"
+                block = blocks.block(e164)
+                if block is not None:
+                    assert whereabouts(phonenumbers.parse(e164), e164) == block.places, e164
+                    decided += 1
+    assert decided > 100
 
 
 @st.composite

@@ -48,6 +48,10 @@ from campaigns.rules.phone import InvalidPhone, PhoneNumber, Places, display, ge
         ("030 / 23125-123", "DE", "+493023125123"),
         ("+39 06 1234 5678", None, "+390612345678"),  # Italian zeros stay
         ("+612 5550 1234", "US", "+61255501234"),  # a country code wins over the default region
+        ("4.915123456789E+12", "US", "+4915123456789"),  # a spreadsheet that kept each digit
+        ("2.125550142e9", "US", "+12125550142"),
+        ("4915123456789", "US", "+4915123456789"),  # the spreadsheet took the plus
+        ("+12025550142 / (202) 555-0142", "US", "+12025550142"),  # twice the same
     ],
 )
 def test_common_ways_of_writing_a_number_are_read(written: str, region: str | None, e164: str) -> None:
@@ -74,6 +78,9 @@ def test_an_extension_is_kept_apart(tail: str) -> None:
         ("*67 202 555 0142", "US", "unexpected character '\\*'"),
         ("4.41E+11", "GB", "scientific notation"),
         ("4,41e11", "GB", "scientific notation"),
+        ("4.91512345678E+12", "US", "scientific notation"),  # a zero at the end, or a digit that was dropped
+        ("4915123456789", None, "no country code"),
+        ("49 1512 3456789", "US", "too long for US"),  # no spreadsheet keeps the spaces and takes the plus
         ("202 555 0142 / 202 555 0143", "US", "two numbers in one cell"),
         ("2025550142, 2025550143", "US", "two numbers in one cell"),
         ("2025550142 or 2025550143", "US", "two numbers in one cell"),

@@ -1,0 +1,76 @@
+"""People who are in the campaign and were not called yet become what a newer list says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, any_, bindparam, select
+from sqlalchemy.orm import Session
+
+from campaigns.ledger import wait_again
+from campaigns.models import Prospect
+from campaigns.rules.people_file.columns import Role
+from campaigns.rules.people_file.people import Reader, Rejection
+from campaigns.rules.people_file.preparing import Prepared
+from campaigns.rules.prospect_state import CLOSABLE
+
+_OF_ROLE = (Role.NAME, Role.EXTERNAL_ID, Role.LANGUAGE, Role.PRIORITY, Role.NOT_BEFORE, Role.OVERRIDES)
+_OF_PLACE = frozenset({Role.COUNTRY, Role.ZONE, Role.REGION, Role.POSTAL_CODE})
+_UNCALLED = (
+    select(Prospect)
+    .where(
+        Prospect.id == any_(bindparam("ids", type_=ARRAY(BigInteger))),
+        Prospect.state.in_(sorted(CLOSABLE)),
+        Prospect.calls == 0,
+    )
+    .order_by(Prospect.id)
+)
+
+
+def lock_uncalled(session: Session, prospect_ids: list[int]) -> dict[int, Prospect]:
+    """Those of the prospects who were not called yet, under lock."""
+    locking = _UNCALLED.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return {prospect.id: prospect for prospect in session.scalars(locking, {"ids": prospect_ids})}
+
+
+def correct(
+    session: Session,
+    import_id: UUID,
+    reader: Reader,
+    said: Mapping[Prospect, Prepared],
+    ids: Mapping[str, int],
+    consented: Collection[int],
+    *,
+    now: datetime,
+) -> int:
+    """Make these locked prospects what the list says; what it has no column for stays. Returns how many were something
+    else, or may be called for a consent that is new.
+    """
+    changed: dict[Prospect, str | None] = {}
+    for prospect, each in said.items():
+        values = _said(reader, prospect, each, ids[each.number])
+        if any(getattr(prospect, name) != value for name, value in values.items()) or ids[each.number] in consented:
+            for name, value in (values | {"import_id": import_id, "line": each.line}).items():
+                setattr(prospect, name, value)
+            changed[prospect] = prospect.state_why
+    if changed:
+        wait_again(session, changed, now=now)
+        session.flush()
+    return len(changed)
+
+
+def _said(reader: Reader, prospect: Prospect, each: Prepared, person_id: int) -> dict[str, Any]:
+    """What the row says of somebody."""
+    who = reader.read(each.row())
+    if isinstance(who, Rejection):  # it was read before, and told us whom it means
+        raise TypeError(who.reason)
+    columns = reader.columns
+    values: dict[str, Any] = {"person_id": person_id, "extension": who.extension}
+    values |= {str(role): getattr(who, role) for role in _OF_ROLE if role in columns.roles}
+    if person_id != prospect.person_id or not _OF_PLACE.isdisjoint(columns.roles):
+        values |= {"country": who.country, "states": sorted(who.states), "zones": sorted(who.zones)}
+    kept = {name: value for name, value in prospect.variables.items() if name not in columns.variables}
+    return values | {"variables": kept | dict(who.variables)}
