@@ -27,7 +27,7 @@ TICKS = (
     Tick("upkeep.ask", 2.0, "asks about calls whose answer or whose webhooks are missing"),
     Tick("upkeep.withdraw", 2.0, "ends calls that wait for a line and may not start any more"),
     Tick("upkeep.advance", 2.0, "starts, ends and completes campaigns"),
-    Tick("bulk.look", 30.0, "finds imports that wait for a worker, or whose worker died"),
+    Tick("bulk.look", 5.0, "finds imports that wait for a worker, or whose worker died"),
 )
 
 

@@ -26,7 +26,7 @@ def listed(path: Path) -> None:
 
 
 def look(system: System) -> None:
-    """What beat says each half minute."""
+    """What beat says every few seconds."""
     with Celery(broker=system.redis_url, set_as_current=False) as sender:
         sender.send_task("bulk.look", queue="bulk")
 
