@@ -1,0 +1,70 @@
+"""What a campaign file may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from campaigns.rules.definition.people import Consent, Mapping_
+from campaigns.rules.definition.section import Section, Slug
+from campaigns.rules.definition.trying import Breaker, RetryPlan
+from campaigns.rules.definition.voicemail import Voicemail
+from campaigns.rules.fields import Duration, Instant, Region, TransientAssistant, TransientSquad, Whole, Window
+
+RESERVED_VARIABLES = frozenset(
+    {"customer", "call", "phoneNumber", "transport", "now", "date", "time", "month", "day", "year"}
+)
+"""Names that the provider fills in itself; a variable of that name would be lost or would break a prompt."""
+
+
+class CampaignDefinition(Section):
+    """One campaign: whom the file does not say, how and when it does."""
+
+    name: Slug
+    account: Slug
+    assistant_id: str | None = Field(default=None, min_length=1)
+    assistant_version: str | None = Field(default=None, min_length=1, max_length=40)
+    assistant: TransientAssistant | None = None
+    squad_id: str | None = Field(default=None, min_length=1)
+    squad: TransientSquad | None = None
+    phone_number_ids: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+    windows: Window
+    max_concurrency: Whole | None = Field(default=None, ge=1)
+    weight: Whole = Field(default=1, ge=1, le=100)
+    max_duration: Duration = timedelta(minutes=10)
+    voicemail: Voicemail | None = None
+    default_region: Region | None = None
+    consent: Consent | None = None
+    retry: RetryPlan = RetryPlan()
+    breaker: Breaker = Breaker()
+    mapping: Mapping_ = Mapping_()
+    variables: Mapping[str, str] = Field(default_factory=dict)
+    """Values that every call carries, unless the row has its own."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sum(each is not None for each in (self.assistant_id, self.assistant, self.squad_id, self.squad)) != 1:
+            raise ValueError(
+                "give exactly one of assistant_id or squad_id (saved at Vapi), [assistant] or [squad] "
+                "(sent with every call)"
+            )
+        if self.assistant_version is not None and self.assistant_id is None:
+            raise ValueError("assistant_version needs assistant_id: only a saved assistant has versions")
+        if self.starts_at and self.ends_at and self.starts_at >= self.ends_at:
+            raise ValueError("ends_at must be later than starts_at")
+        if not timedelta(seconds=10) <= self.max_duration <= timedelta(seconds=43_200):
+            raise ValueError('max_duration must lie between "10s" and "12h": Vapi allows nothing else')
+        reserved = RESERVED_VARIABLES & {*self.variables, *self.mapping.variables}
+        if reserved:
+            raise ValueError(f"the variable {min(reserved)!r} is filled in by Vapi: choose another name")
+        return self
+
+    @property
+    def with_squad(self) -> bool:
+        """Whether several assistants talk: then what overrides one must be sent as what overrides all."""
+        return self.assistant_id is None and self.assistant is None
