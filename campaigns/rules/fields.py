@@ -13,7 +13,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, Strict
 
 from campaigns.errors import InvalidInput
-from campaigns.rules.windows import CallingWindow
+from campaigns.rules.windows import CallingWindow, zone_named
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 LARGEST_TRANSIENT = 200_000  # characters of an assistant or squad sent with each call: a prompt of 30 000 words
@@ -102,6 +102,14 @@ def is_loopback(url: str) -> bool:
     return host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
+def _zone(name: str) -> str:
+    try:
+        zone_named(name)
+    except InvalidInput as problem:
+        raise ValueError(str(problem)) from problem
+    return name
+
+
 def _host(name: str) -> str:
     if len(name) > 253 or not _HOST.fullmatch(name):
         raise ValueError("give a host name such as vapi.ai, in small letters, without https:// and without a port")
@@ -151,6 +159,7 @@ Number = Annotated[float, Strict()]
 Region = Annotated[str, AfterValidator(_region)]
 EnvironmentName = Annotated[str, AfterValidator(_environment_name)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+Zone = Annotated[str, AfterValidator(_zone)]
 HostName = Annotated[str, AfterValidator(_host)]
 TransientAssistant = Annotated[Mapping[str, Any], AfterValidator(_transient_assistant)]
 TransientSquad = Annotated[Mapping[str, Any], AfterValidator(_transient_squad)]

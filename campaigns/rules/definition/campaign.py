@@ -8,11 +8,13 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from campaigns.rules.definition.forecast import Expected
+from campaigns.rules.definition.money import Budget, Prices
 from campaigns.rules.definition.people import Consent, Mapping_
 from campaigns.rules.definition.section import Section, Slug
 from campaigns.rules.definition.trying import Breaker, RetryPlan
 from campaigns.rules.definition.voicemail import Voicemail
-from campaigns.rules.fields import Duration, Instant, Region, TransientAssistant, TransientSquad, Whole, Window
+from campaigns.rules.fields import Duration, Instant, Region, TransientAssistant, TransientSquad, Whole, Window, Zone
 
 RESERVED_VARIABLES = frozenset(
     {"customer", "call", "phoneNumber", "transport", "now", "date", "time", "month", "day", "year"}
@@ -34,6 +36,8 @@ class CampaignDefinition(Section):
     starts_at: Instant | None = None
     ends_at: Instant | None = None
     windows: Window
+    zone: Zone | None = None
+    """The campaign's own time zone: whose day a daily budget is. UTC where there is none."""
     max_concurrency: Whole | None = Field(default=None, ge=1)
     weight: Whole = Field(default=1, ge=1, le=100)
     max_duration: Duration = timedelta(minutes=10)
@@ -42,6 +46,9 @@ class CampaignDefinition(Section):
     consent: Consent | None = None
     retry: RetryPlan = RetryPlan()
     breaker: Breaker = Breaker()
+    prices: Prices | None = None
+    budget: Budget | None = None
+    expected: Expected = Expected()
     mapping: Mapping_ = Mapping_()
     variables: Mapping[str, str] = Field(default_factory=dict)
     """Values that every call carries, unless the row has its own."""
@@ -59,6 +66,8 @@ class CampaignDefinition(Section):
             raise ValueError("ends_at must be later than starts_at")
         if not timedelta(seconds=10) <= self.max_duration <= timedelta(seconds=43_200):
             raise ValueError('max_duration must lie between "10s" and "12h": Vapi allows nothing else')
+        if self.budget is not None and self.prices is None:
+            raise ValueError("budget needs [prices]: without them nobody knows what a call may cost")
         reserved = RESERVED_VARIABLES & {*self.variables, *self.mapping.variables}
         if reserved:
             raise ValueError(f"the variable {min(reserved)!r} is filled in by Vapi: choose another name")
