@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from campaigns.models import Account, Call, Campaign, Consent, Outcome, Prospect, Suppression
+from campaigns.models import Account, Call, Campaign, Consent, Import, Outcome, Prospect, Suppression
 from campaigns.rules.call_state import HOLDS_LINE, HOLDS_PERSON, CallState
 from campaigns.rules.calling_rules import applicable, zoned_windows
 from campaigns.rules.campaign_state import CampaignState
@@ -48,6 +48,9 @@ class CampaignFacts:
     frozen: bool
     account_stop: str | None
 
+
+AWAITS_WORKER = and_(Import.queued_at.is_not(None), Import.finished_at.is_(None), Import.failed_why.is_(None))
+"""Whether a list was handed over and is not imported yet: a worker is to do it, or is doing it."""
 
 _CAMPAIGNS = (
     select(

@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
 from campaigns.facts import CampaignFacts, about_campaigns, gather
-from campaigns.models import TALLY_SLOTS, Account, Call, Campaign, Event, Pace, Prospect, Tally
+from campaigns.models import TALLY_SLOTS, Account, Call, Campaign, Event, Import, Pace, Prospect, Tally
 from campaigns.rules.call_state import HEARD, LIVE, CallState, Effect, Evidence, Verdict, judge
 from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
@@ -81,6 +81,11 @@ _ADD = _TALLY.on_conflict_do_update(
     set_={"count": Tally.count + _TALLY.excluded.count},
 )
 
+_LISTINGS: dict[type[Call | Import], tuple[str, str]] = {
+    Call: ("a call", "outbound calls list"),
+    Import: ("an import", "outbound prospects imports"),
+}
+
 Changing = TypeVar("Changing", Account, Campaign)
 
 Counts = Counter[tuple[UUID, str, int]]
@@ -122,17 +127,19 @@ def lock_pace(session: Session, account_id: UUID) -> Pace:
     return session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
 
 
-def find_call(session: Session, wanted: str) -> UUID:
-    """The id that begins with `wanted`, dashes or not. Raises `UnknownName` where no or more than one call has it."""
+def find_id(session: Session, kind: type[Call | Import], wanted: str) -> UUID:
+    """The id that begins with `wanted`, dashes or not. Raises `UnknownName` where no or more than one row has it."""
     digits = wanted.strip().replace("-", "").lower()
-    listing = "`outbound calls list` shows those there are"
+    one, listing = _LISTINGS[kind]
+    there = f"`{listing}` shows those there are"
     if not re.fullmatch("[0-9a-f]{4,32}", digits):
-        raise UnknownName(f"{wanted[:50]!r} is not the id of a call, nor at least 4 digits of one: {listing}")
+        raise UnknownName(f"{wanted[:50]!r} is not the id of {one}, nor at least 4 digits of one: {there}")
     # A range of ids, so that the primary key finds them.
     first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    found = session.scalars(select(Call.id).where(Call.id.between(first, last)).limit(2)).all()
+    found = session.scalars(select(kind.id).where(kind.id.between(first, last)).limit(2)).all()
     if len(found) != 1:
-        raise UnknownName(f"{'more than one' if found else 'no'} call has an id that begins so: {listing}")
+        number = "more than one" if found else "no"
+        raise UnknownName(f"{number} {one.partition(' ')[2]} has an id that begins so: {there}")
     return found[0]
 
 

@@ -87,10 +87,6 @@ def prospect(
             campaign_id=campaign.id,
             source="list.csv",
             columns=["phone"],
-            rows=0,
-            new=0,
-            already_there=0,
-            rejected=0,
             created_at=now,
         )
         session.add(source)

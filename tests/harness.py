@@ -50,7 +50,7 @@ from campaigns.cli.processes import python
 from campaigns.cli.up import worker_command
 from campaigns.models import Call, Event
 from campaigns.pipeline import reporting, scheduling
-from campaigns.pipeline.importing import Report
+from campaigns.pipeline.importing.storing import Report
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition, read_definition
 from tests.processes import CREDENTIAL, KEY, NOT_OURS, PATIENCE, SECRET, Process, Provider, eventually, free_port

@@ -25,7 +25,8 @@ from campaigns.lists.bringing import begin, bring, bring_handed_over, hand_over
 from campaigns.lists.opening import Wishes, open_list
 from campaigns.lists.reading import Size
 from campaigns.models import Campaign, FilePiece, Import, Prospect
-from campaigns.pipeline import importing, uploading
+from campaigns.pipeline import uploading
+from campaigns.pipeline.importing import storing
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import CampaignDefinition, Mapping_
 from campaigns.rules.people_file import Shape
@@ -107,13 +108,13 @@ def test_killed_at_any_moment_and_run_again_it_is_as_if_it_had_run_once(
     import_id, report = bring(database, whole, opened, source="list.csv")
     with db.transaction(database) as session:
         (record,) = session.scalars(select(Import).where(Import.campaign_id == killed)).all()
-        assert importing.report(session, record.id) == report
+        assert storing.report(session, record.id) == report
         assert record.finished_at is not None
         assert sorted(people(session, session.get_one(Campaign, killed))) == sorted(
             people(session, session.get_one(Campaign, whole))
         )
-        assert Counter(map(tuple, map(dict.items, importing.rejected(session, record.id)))) == Counter(
-            map(tuple, map(dict.items, importing.rejected(session, import_id)))
+        assert Counter(map(tuple, map(dict.items, storing.rejected(session, record.id)))) == Counter(
+            map(tuple, map(dict.items, storing.rejected(session, import_id)))
         )
         assert_tallies_equal_rows(session, session.get_one(Campaign, killed))
 
@@ -155,7 +156,7 @@ def test_the_same_file_twice_at_once_is_stored_once_and_the_loser_is_told(
     with pytest.raises(NotAllowed, match="imported by another process"):
         bring(database, campaign_id, slow, source="list.csv", progress=somebody_else, size=Size(rows=10))
     with db.transaction(database) as session:
-        assert importing.report(session, begun).rows == 100
+        assert storing.report(session, begun).rows == 100
         assert_tallies_equal_rows(session, session.get_one(Campaign, campaign_id))
 
 

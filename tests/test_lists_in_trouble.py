@@ -21,9 +21,10 @@ from campaigns.lists.bringing import begin, bring, bring_handed_over, hand_over
 from campaigns.lists.opening import NO_WISHES, OpenList, Wishes, open_list
 from campaigns.lists.reading import LOT, Size
 from campaigns.models import Campaign, FilePiece, Import, Person
-from campaigns.pipeline import importing, scheduling, uploading
-from campaigns.pipeline.importing import Report
+from campaigns.pipeline import scheduling, uploading
+from campaigns.pipeline.importing import storing
 from campaigns.pipeline.importing.sorting import Options
+from campaigns.pipeline.importing.storing import Report
 from tests import factories
 from tests.pipeline.lists import assert_tallies_equal_rows, people
 from tests.pipeline.waiting import held_up
@@ -67,7 +68,7 @@ def test_an_update_does_not_undo_one_that_was_stored_while_it_waited(database: s
     campaign_id = campaign_in(database, now)
     run(database, campaign_id, b"phone,id\n+12125550101,X\n")
     with db.transaction(database) as session:  # as somebody who is in the middle of a lot
-        importing.take_turns(session, str(campaign_id), alone=False)
+        storing.take_turns(session, str(campaign_id), alone=False)
         (moved,) = people(session, session.get_one(Campaign, campaign_id)).values()
         other = Person(number="+12125550199", created_at=now)
         session.add(other)

@@ -12,6 +12,7 @@ from campaigns.cli.database import database, transaction, who
 from campaigns.cli.output import AsJson, print_json, print_table
 from campaigns.cli.reconcile import reconcile
 from campaigns.errors import InvalidInput, NotAllowed
+from campaigns.models import Call
 from campaigns.pipeline import reporting, reviewing, scheduling, settling, withdrawing
 from campaigns.pipeline.reviewing import Decision
 from campaigns.pipeline.settling import Ended
@@ -113,7 +114,7 @@ def _show_open(campaign: str | None, limit: int, *, as_json: bool) -> None:
 def _decide(wanted: str, decision: Decision, why: str, *, as_json: bool) -> None:
     timing = settings().timing
     with transaction() as session:
-        call_id = ledger.find_call(session, wanted)
+        call_id = ledger.find_id(session, Call, wanted)
         moment = clock.read(session)
         ending = reviewing.decide(
             session, call_id, decision, who=who(), why=why, now=moment.now, real=moment.real, timing=timing

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from campaigns.cli.output import say, shown_path
 from campaigns.errors import InvalidDefinition, InvalidInput
 
 
@@ -31,7 +33,29 @@ def read_bytes(path: Path) -> bytes:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
-    """A file to write, which appears under its name only once the block has ended well: nobody finds half of it."""
+    """A file to write, which appears under its name only once the block has ended well: nobody finds half of it.
+
+    Raises `InvalidInput` that says why it cannot be written.
+    """
+    try:
+        with _whole(path) as file:
+            yield file
+    except OSError as problem:
+        raise InvalidInput(f"{path}: {(problem.strerror or 'cannot be written').lower()}") from problem
+
+
+def write_rows(output: Path | None, write: Callable[[TextIO], int]) -> None:
+    """Have `write`, which returns how many, write rows to that file and say so; without one, to standard output."""
+    if output is None or str(output) == "-":
+        write(sys.stdout)
+        return
+    with whole_file(output) as file:
+        rows = write(file)
+    say(f"{rows:,} rows written to {shown_path(output)}")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[TextIO]:
     if path.exists() and not path.is_file() and not path.is_dir():
         with path.open("w", encoding="utf-8", newline="") as file:  # a pipe or a device: nothing to rename
             yield file

@@ -20,17 +20,20 @@ import typer
 
 from campaigns import db
 from campaigns.cli.database import database
-from campaigns.cli.files import whole_file
+from campaigns.cli.files import whole_file, write_rows
 from campaigns.cli.output import AsJson, bar, print_json, print_table, say, shown_path
 from campaigns.cli.preflight import variables_said
 from campaigns.errors import CallFailure, InvalidInput, SetupError
 from campaigns.facts import CampaignFacts, about_campaigns
+from campaigns.ledger import find_id
 from campaigns.lists.bringing import begin, bring, hand_over
 from campaigns.lists.opening import OpenList, Wishes, open_list
 from campaigns.lists.reading import lots
-from campaigns.pipeline import importing, scheduling, uploading
-from campaigns.pipeline.importing import Report
+from campaigns.models import Import
+from campaigns.pipeline import scheduling
+from campaigns.pipeline.importing import storing
 from campaigns.pipeline.importing.sorting import Options
+from campaigns.pipeline.importing.storing import Report
 from campaigns.rules.definition import RESERVED_VARIABLES, Mapping_
 from campaigns.rules.people_file import Format, Shape
 from campaigns.rules.people_file.columns import Role
@@ -113,7 +116,7 @@ def import_(
         name = "stdin" if str(file) == "-" else file.name
         if preview:
             found = _preview(opened, as_json=as_json)
-            opened.columns.required(used - facts.definition.variables.keys())  # said where the columns were seen
+            opened.columns.required(opened.needed)  # said where the columns were seen
         elif background:
             found = _hand_over(url, facts.id, opened, name, as_json=as_json)
         else:
@@ -130,9 +133,9 @@ def _import(url: str, campaign_id: UUID, opened: OpenList, source: str, path: Pa
         try:
             with whole_file(path) as file:
                 write_rejected(url, import_id, file)
-        except OSError as problem:
+        except InvalidInput as problem:
             raise InvalidInput(
-                f"{path}: {(problem.strerror or 'cannot be written').lower()}; the usable rows are imported, "
+                f"{problem}; the usable rows are imported, "
                 f"{report.rejected:,} were rejected: import once more with --rejected FILE to see them"
             ) from problem
     if not as_json:
@@ -157,16 +160,8 @@ def rejected_(
     """
     with database() as url:
         with db.transaction(url) as session:
-            found = uploading.find(session, import_id)
-        if output is None or str(output) == "-":
-            write_rejected(url, found, sys.stdout)
-            return
-        try:
-            with whole_file(output) as file:
-                rows = write_rejected(url, found, file)
-        except OSError as problem:
-            raise InvalidInput(f"{output}: {(problem.strerror or 'cannot be written').lower()}") from problem
-    say(f"{rows:,} rows written to {shown_path(output)}")
+            found = find_id(session, Import, import_id)
+        write_rows(output, lambda file: write_rejected(url, found, file))
 
 
 def write_rejected(url: str, import_id: UUID, file: TextIO) -> int:
@@ -174,7 +169,7 @@ def write_rejected(url: str, import_id: UUID, file: TextIO) -> int:
     rows = 0
     with db.transaction(url) as session:
         writer: csv.DictWriter[str] | None = None
-        for row in importing.rejected(session, import_id):
+        for row in storing.rejected(session, import_id):
             if writer is None:
                 writer = csv.DictWriter(file, list(row))
                 writer.writeheader()
@@ -220,7 +215,7 @@ def _campaign(url: str, name: str) -> CampaignFacts:
     with db.transaction(url) as session:
         campaign_id = scheduling.find(session, name).id
         facts = about_campaigns(session, [campaign_id])[campaign_id]
-        importing.refuse_what_is_over(facts)
+        storing.refuse_what_is_over(facts)
         return facts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -12,9 +11,7 @@ import typer
 
 from campaigns import db
 from campaigns.cli.database import database
-from campaigns.cli.files import whole_file
-from campaigns.cli.output import say, shown_path
-from campaigns.errors import InvalidInput
+from campaigns.cli.files import write_rows
 from campaigns.pipeline import exporting, scheduling
 
 outcomes = typer.Typer(no_args_is_help=True, help="What came of the calls.")
@@ -37,15 +34,7 @@ def export(
     Example: outbound outcomes export spring --format csv -o spring.csv
     """
     with database() as url:
-        if output is None or str(output) == "-":
-            run_export(url, campaign, format_, sys.stdout)
-            return
-        try:
-            with whole_file(output) as file:
-                written = run_export(url, campaign, format_, file)
-        except OSError as problem:
-            raise InvalidInput(f"{output}: {(problem.strerror or 'cannot be written').lower()}") from problem
-    say(f"{written:,} rows written to {shown_path(output)}")
+        write_rows(output, lambda file: run_export(url, campaign, format_, file))
 
 
 def run_export(url: str, campaign: str, format_: exporting.Format, file: TextIO) -> int:

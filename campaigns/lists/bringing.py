@@ -23,11 +23,12 @@ from campaigns.errors import InvalidList, OutboundError
 from campaigns.facts import about_campaigns
 from campaigns.lists.opening import OpenList, Wishes, open_list
 from campaigns.lists.reading import LOT, ReadLot, Size, read_ahead
-from campaigns.pipeline import importing, uploading
-from campaigns.pipeline.importing import Report
+from campaigns.pipeline import uploading
+from campaigns.pipeline.importing import storing
 from campaigns.pipeline.importing.adding import Met, meet
+from campaigns.pipeline.importing.preparing import PreparedLot
+from campaigns.pipeline.importing.storing import Report
 from campaigns.rules.people_file import Format
-from campaigns.rules.people_file.preparing import PreparedLot
 
 PIECE: Final = 1 << 20  # bytes of a file that is handed over, to a row
 TRIES: Final = 5  # a server that restarts is there again in some of 1 + 2 + 4 + 8 seconds
@@ -65,8 +66,8 @@ def _go_on(
     campaign_id: UUID,
     opened: OpenList,
     done: int,
-    progress: Progress = lambda _, __: None,
-    size: Size = LOT,
+    progress: Progress,
+    size: Size,
 ) -> Report:
     read = 0
     with ThreadPoolExecutor(1) as writer:  # while the server stores a lot, the people of the next one are looked up
@@ -84,8 +85,8 @@ def _go_on(
             progress(done, read)
     _refuse_what_changed(opened)
     with db.transaction(url) as session:
-        importing.finish(session, import_id, now=clock.read(session).now)
-        report = importing.report(session, import_id)
+        storing.finish(session, import_id, now=clock.read(session).now)
+        report = storing.report(session, import_id)
     if report.new >= MANY:
         with db.transaction(url) as session:  # a moment, where the server's own round comes in a minute or so
             session.execute(text("ANALYZE people, prospects"))
@@ -95,7 +96,7 @@ def _go_on(
 def begin(url: str, campaign_id: UUID, opened: OpenList, *, source: str) -> tuple[UUID, int]:
     """Open the import, or go on with it; returns its id and how many of its rows are stored."""
     with db.transaction(url) as session:
-        return importing.begin(
+        return storing.begin(
             session,
             campaign_id,
             source=source,
@@ -140,7 +141,7 @@ def bring_handed_over(url: str, import_id: UUID, *, progress: Progress = lambda 
         file.seek(0)
         try:
             opened = _opened(url, job, cast("BinaryIO", file))
-            return _go_on(url, import_id, job.campaign_id, opened, job.rows, progress)
+            return _go_on(url, import_id, job.campaign_id, opened, job.rows, progress, LOT)
         except AWAY:
             raise  # the next look offers it again
         except Exception as problem:
@@ -170,9 +171,9 @@ def _opened(url: str, job: uploading.Job, file: BinaryIO) -> OpenList:
     return opened
 
 
-def _meet(url: str, campaign_id: UUID, lot: PreparedLot, turn: int = 1) -> Met:
+def _meet(url: str, campaign_id: UUID, lot: PreparedLot, turn: int) -> Met:
     with db.transaction(url) as session:
-        importing.take_turns(session, "people", alone=turn > 1)
+        storing.take_turns(session, "people", alone=turn > 1)
         return meet(session, campaign_id, lot.people, now=clock.read(session).now)
 
 
@@ -180,14 +181,14 @@ def _store(
     url: str, import_id: UUID, campaign_id: UUID, opened: OpenList, found: ReadLot, met: Met, after: int, turn: int
 ) -> None:
     if turn > 1:  # somebody else's import may have brought the same people meanwhile
-        met = _again(partial(_meet, url, campaign_id, found.lot))
+        met = _meet(url, campaign_id, found.lot, turn)
     with db.transaction(url) as session:
         # What an update finds must still be so when it is its turn.
-        importing.take_turns(session, str(campaign_id), alone=turn > 1 or opened.wishes.options.update)
-        if turn > 1 and importing.is_stored(session, import_id, found.lot, after=after):
+        storing.take_turns(session, str(campaign_id), alone=turn > 1 or opened.wishes.options.update)
+        if turn > 1 and storing.is_stored(session, import_id, found.lot, after=after):
             return  # all that was lost was the answer to the commit
         now = clock.read(session).now
-        importing.store(session, import_id, opened.reader, found.lot, met, after=after, read=found.read, now=now)
+        storing.store(session, import_id, opened.reader, found.lot, met, after=after, read=found.read, now=now)
 
 
 def _again(do: Callable[[int], Done]) -> Done:

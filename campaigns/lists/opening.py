@@ -64,6 +64,8 @@ class OpenList:
     wishes: Wishes
     surveyed: Surveyed
     columns: Columns
+    needed: frozenset[str]
+    """The variables that must come from it."""
     rows: Iterator[Row]
     reader: Reader
 
@@ -80,14 +82,15 @@ def open_list(
     or that lacks a variable.
     """
     default_region = known_region(wishes.default_region or campaign.default_region)
+    mapping = wishes.mapping or campaign.mapping
     # What the campaign says belongs to the terms, too: changed meanwhile, an interrupted import is another one.
-    wishes = replace(wishes, mapping=wishes.mapping or campaign.mapping, default_region=default_region)
+    wishes = replace(wishes, mapping=mapping, default_region=default_region)
     surveyed = survey(file, wishes.shape)
     table = read_table(file, surveyed.shape)
     sample = list(islice(table.rows, SAMPLE))
     columns = choose(
         table.header,
-        wishes.mapping or campaign.mapping,
+        mapping,
         sample=[row.cells for row in sample if row.problem is None],
         default_region=default_region,
         used=wishes.used,
@@ -95,4 +98,4 @@ def open_list(
     needed = wishes.used - campaign.variables.keys()
     required = columns.required(needed.difference(columns.missing(needed)) if lenient else needed)
     reader = Reader(columns, default_region, required, wishes.overridable)
-    return OpenList(file, wishes, surveyed, columns, chain(sample, table.rows), reader)
+    return OpenList(file, wishes, surveyed, columns, needed, chain(sample, table.rows), reader)

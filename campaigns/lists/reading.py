@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
 
 from campaigns.errors import OutboundError
+from campaigns.pipeline.importing.preparing import PreparedLot, prepare
 from campaigns.rules.people_file import Row, Shape, read_table
 from campaigns.rules.people_file.people import Lot, Reader, read_lot
-from campaigns.rules.people_file.preparing import PreparedLot, prepare
 
 if TYPE_CHECKING:  # the child shall not wait for the ledger to be imported
     from campaigns.lists.opening import OpenList

@@ -93,12 +93,12 @@ class Import(Base):
     terms: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     """How the file is read, and what the import does beside adding people."""
     columns: Mapped[list[str]]
-    rows: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger, default=0)
     """Rows that were stored or rejected: with how many of them an interrupted import goes on."""
-    new: Mapped[int] = mapped_column(BigInteger)
-    already_there: Mapped[int] = mapped_column(BigInteger)
+    new: Mapped[int] = mapped_column(BigInteger, default=0)
+    already_there: Mapped[int] = mapped_column(BigInteger, default=0)
     updated: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    rejected: Mapped[int] = mapped_column(BigInteger)
+    rejected: Mapped[int] = mapped_column(BigInteger, default=0)
     elsewhere: Mapped[int] = mapped_column(BigInteger, server_default="0")
     """Of the new people, those whom another running campaign called, too."""
     size: Mapped[int | None] = mapped_column(BigInteger)

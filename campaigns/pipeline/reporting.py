@@ -34,6 +34,8 @@ from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.pacing import RISE, Ceiling, our_lines, risen, still_granted
 from campaigns.rules.prospect_state import FINAL, ProspectState
 
+_NOBODY = "nobody with that number was ever imported"
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -253,7 +255,7 @@ def trace(session: Session, number: str) -> list[Story]:
     """Everything that happened to the person at `number`, over all campaigns, in the order it happened."""
     person = session.scalar(select(Person).where(Person.number == number))
     if person is None:
-        raise UnknownName("nobody with that number was ever imported")
+        raise UnknownName(_NOBODY)
     stories = _wishes_of(session, person)
     rows = session.execute(
         select(Prospect, Campaign.name, Import.source)
@@ -269,6 +271,8 @@ def trace(session: Session, number: str) -> list[Story]:
         if prospect.due_at is not None:
             detail = f"due {prospect.due_at.isoformat(timespec='seconds')}" + (f", {detail}" if detail else "")
         stories.append(Story(prospect.changed_at, f"is {prospect.state}", detail, campaign))
+    if not stories:  # a list brought the number, and no campaign took it
+        raise UnknownName(_NOBODY)
     return sorted(stories, key=lambda story: story.at)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import ledger
 from campaigns.errors import NotAllowed, UnknownName
+from campaigns.facts import AWAITS_WORKER
 from campaigns.ledger import lock_to_change, set_state, wait_again
 from campaigns.models import (
     LOCK_REHEARSAL,
@@ -246,8 +247,7 @@ def reschedule(session: Session, campaign_id: UUID, *, after_id: int, limit: int
 
 def _more_to_come(campaign_id: SQLColumnExpression[UUID]) -> SQLColumnExpression[bool]:
     """Whether a list was handed over for the campaign that is not imported yet."""
-    waits = (Import.queued_at.is_not(None), Import.finished_at.is_(None), Import.failed_why.is_(None))
-    return exists().where(Import.campaign_id == campaign_id, *waits)
+    return exists().where(Import.campaign_id == campaign_id, AWAITS_WORKER)
 
 
 def ripe(session: Session, *, now: datetime) -> list[UUID]:

@@ -9,14 +9,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, Text, cast, delete, func, select, update
+from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from campaigns.errors import UnknownName
+from campaigns.facts import AWAITS_WORKER
 from campaigns.models import Campaign, FilePiece, Import
-
-_WAITING = (Import.queued_at.is_not(None), Import.finished_at.is_(None), Import.failed_why.is_(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +43,14 @@ def queue(session: Session, import_id: UUID, *, now: datetime) -> None:
 
 def waiting(session: Session) -> list[UUID]:
     """The imports that a worker is to run, or runs, the oldest first."""
-    return list(session.scalars(select(Import.id).where(*_WAITING).order_by(Import.queued_at)))
+    return list(session.scalars(select(Import.id).where(AWAITS_WORKER).order_by(Import.queued_at)))
 
 
 def job(session: Session, import_id: UUID) -> Job | None:
     """What is to be done; None where nothing is."""
     found = session.execute(
         select(Import.campaign_id, Import.digest, Import.terms, Import.rows)
-        .where(Import.id == import_id, *_WAITING)
+        .where(Import.id == import_id, AWAITS_WORKER)
         .with_for_update(key_share=True)  # what a killed worker had begun to store is stored or forgotten first
     ).one_or_none()
     return None if found is None else Job(found.campaign_id, found.digest, found.terms, found.rows)
@@ -122,19 +120,6 @@ def give_up(session: Session, import_id: UUID, why: str) -> None:
     """Keep why the file cannot be imported, and drop it."""
     session.execute(update(Import).where(Import.id == import_id).values(failed_why=why))
     session.execute(delete(FilePiece).where(FilePiece.import_id == import_id))
-
-
-def find(session: Session, wanted: str) -> UUID:
-    """The import whose id begins with `wanted`. Raises `UnknownName` where no or more than one has such an id."""
-    digits = wanted.strip().lower().replace("-", "")
-    id_ = func.replace(cast(Import.id, Text), "-", "")
-    found = session.scalars(select(Import.id).where(id_.startswith(digits, autoescape=True)).limit(2)).all()
-    if len(found) != 1 or not digits:
-        raise UnknownName(
-            f"{'more than one' if found else 'no'} import has an id that begins with {wanted[:50]!r}: "
-            "`outbound prospects imports` shows those there are"
-        )
-    return found[0]
 
 
 @contextmanager

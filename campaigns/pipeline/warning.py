@@ -11,6 +11,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from campaigns.facts import AWAITS_WORKER
 from campaigns.models import Account, Call, Campaign, Event, Heartbeat, Import, Pace
 from campaigns.rules.call_state import LIVE, CallState
 from campaigns.rules.campaign_state import PAUSED_ITSELF, CampaignState
@@ -162,8 +163,7 @@ def _without_importers(session: Session, last: Mapping[str, datetime], *, now: d
     seen = max((last[task] for task in (LOOKS_FOR_IMPORTS, IMPORTS) if task in last), default=None)
     if seen is not None and seen >= real - SILENT:
         return []
-    waits = (Import.queued_at < now, Import.finished_at.is_(None), Import.failed_why.is_(None))
-    waiting = _count(session, select(func.count()).where(*waits))
+    waiting = _count(session, select(func.count()).where(AWAITS_WORKER, Import.queued_at < now))
     return [f"no worker takes from the queue bulk: {waiting:,} imports wait for one; {_since(seen)}"] if waiting else []
 
 

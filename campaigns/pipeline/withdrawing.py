@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import NotAllowed
 from campaigns.facts import gather
-from campaigns.ledger import find_call, lock
+from campaigns.ledger import find_id, lock
 from campaigns.models import Account, Call, Change
 from campaigns.rules.call_state import IN_FLIGHT, LIVE, CallState
 from campaigns.rules.definition import AccountDefinition
@@ -74,7 +74,7 @@ def find_live(session: Session, wanted: str) -> LiveCall:
 
     Raises `UnknownName` where there is none or more than one call, `NotAllowed` where it is not live.
     """
-    call = session.get_one(Call, find_call(session, wanted), populate_existing=True)
+    call = session.get_one(Call, find_id(session, Call, wanted), populate_existing=True)
     live = _live(session, Call.id == call.id)
     if not live:
         wait = "there is nothing to hang up"

@@ -14,13 +14,14 @@ from campaigns.facts import about_campaigns
 from campaigns.lists.opening import NO_WISHES, OpenList, Wishes, open_list
 from campaigns.lists.reading import lots
 from campaigns.models import Campaign, Import, Person, Prospect, Tally
-from campaigns.pipeline import importing, reporting
-from campaigns.pipeline.importing import Report
+from campaigns.pipeline import reporting
+from campaigns.pipeline.importing import storing
 from campaigns.pipeline.importing.adding import meet
+from campaigns.pipeline.importing.preparing import prepare
+from campaigns.pipeline.importing.storing import Report
 from campaigns.rules.people_file import NOTHING_SAID, Row, Surveyed
 from campaigns.rules.people_file.columns import Columns, Role
 from campaigns.rules.people_file.people import Lot, Reader, read_lot
-from campaigns.rules.people_file.preparing import prepare
 
 PHONES = Reader(Columns(("phone",), {Role.PHONE: 0}, {}), None)
 """Reads a list of one column."""
@@ -36,9 +37,9 @@ def bring(
     for lot in lots(opened.reader, opened.rows):
         store(session, import_id, opened.reader, lot, after=after, now=now)
         after += lot.rows
-    importing.finish(session, import_id, now=now)
-    rejected = list(importing.rejected(session, import_id))
-    report = importing.report(session, import_id)
+    storing.finish(session, import_id, now=now)
+    rejected = list(storing.rejected(session, import_id))
+    report = storing.report(session, import_id)
     assert report.new + report.already_there + report.updated + report.rejected == report.rows == after
     assert len(rejected) == report.rejected == sum(report.reasons.values())
     assert session.get_one(Import, import_id).finished_at == now
@@ -48,7 +49,7 @@ def bring(
 
 def begin(session: Session, campaign: Campaign, opened: OpenList, now: datetime) -> tuple[UUID, int]:
     """Open an import of the list."""
-    return importing.begin(
+    return storing.begin(
         session,
         campaign.id,
         source="list.csv",
@@ -62,7 +63,7 @@ def begin(session: Session, campaign: Campaign, opened: OpenList, now: datetime)
 def begin_phones(session: Session, campaign: Campaign, digest: str, now: datetime) -> UUID:
     """Open an import of a list of one column, told from others by its digest."""
     surveyed, terms = Surveyed(NOTHING_SAID, digest, 0), NO_WISHES.as_terms()
-    import_id, _ = importing.begin(
+    import_id, _ = storing.begin(
         session, campaign.id, source=digest, surveyed=surveyed, columns=PHONES.columns, terms=terms, now=now
     )
     return import_id
@@ -78,7 +79,7 @@ def store(session: Session, import_id: UUID, reader: Reader, lot: Lot, *, after:
     """Store a lot, its people met in the same transaction."""
     prepared = prepare(lot)
     met = meet(session, session.get_one(Import, import_id).campaign_id, prepared.people, now=now)
-    importing.store(session, import_id, reader, prepared, met, after=after, read=0, now=now)
+    storing.store(session, import_id, reader, prepared, met, after=after, read=0, now=now)
 
 
 def assert_tallies_equal_rows(session: Session, campaign: Campaign) -> None:

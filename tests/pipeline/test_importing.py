@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from campaigns.errors import InvalidList, NotAllowed
@@ -262,6 +263,12 @@ cells = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
     st.sampled_from(["+12125550101", "2125550102", "+12125550103 x5", "+18005550199", "+376712345", "0", "", " "]),
 )
+
+
+def test_nobody_came_by_a_list_of_another_campaign(session: Session, campaign: Campaign, now: datetime) -> None:
+    theirs = factories.prospect(session, factories.campaign(session, now, name="other"), now).import_id
+    with pytest.raises(IntegrityError, match="fk_prospects_import_id_campaign_id"):
+        factories.prospect(session, campaign, now, import_id=theirs)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 
 import psycopg
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from campaigns import db
@@ -20,9 +19,9 @@ from campaigns.lists.bringing import bring
 from campaigns.lists.opening import Wishes, open_list
 from campaigns.lists.reading import Size
 from campaigns.models import Campaign, Person
-from campaigns.pipeline import importing
-from campaigns.pipeline.importing import Report
+from campaigns.pipeline.importing import storing
 from campaigns.pipeline.importing.sorting import Options
+from campaigns.pipeline.importing.storing import Report
 from campaigns.rules.campaign_state import CampaignState
 from tests import factories
 from tests.pipeline.lists import assert_tallies_equal_rows, begin_phones, counts, people, store_phones
@@ -72,16 +71,15 @@ def test_two_imports_that_overlap_wait_for_each_other_in_one_order(
         with db.transaction(database) as session:
             store_phones(session, theirs, high, low, now=now)
 
-    with ThreadPoolExecutor(1) as pool:
-        with db.transaction(database) as session:
-            store_phones(session, ours, low, now=now)
-            waiting = pool.submit(bring_both)
-            wait_for_a_lock(database)
+    with db.transaction(database) as session:
+        store_phones(session, ours, low, now=now)
+        with held_up(database, bring_both) as brought:
             # Had it taken the higher one before it began to wait, this would be a deadlock.
             store_phones(session, ours, high, now=now, after=1)
-        waiting.result(30)
+            session.commit()
+        brought.result()
     with db.transaction(database) as session:
-        found = [counts(importing.report(session, import_id)) for import_id in (ours, theirs)]
+        found = [counts(storing.report(session, import_id)) for import_id in (ours, theirs)]
     assert found == [(2, 0, 0), (0, 2, 0)]
 
 
@@ -119,7 +117,7 @@ def test_of_the_same_import_only_one_lot_is_stored_at_a_time(database: str, now:
         with pytest.raises(NotAllowed, match="imported by another process"):
             second.result()
     with db.transaction(database) as session:
-        assert counts(importing.report(session, import_id)) == (0, 0, 1)
+        assert counts(storing.report(session, import_id)) == (0, 0, 1)
 
 
 def test_a_campaign_is_not_closed_under_a_lot_by_whatever_hand(database: str, now: datetime) -> None:
@@ -135,16 +133,3 @@ def test_a_campaign_is_not_closed_under_a_lot_by_whatever_hand(database: str, no
         with held_up(database, partial(alone, database, cancel)) as cancelled:
             session.commit()
         cancelled.result()
-
-
-def wait_for_a_lock(database: str) -> None:
-    """Return when somebody in the database waits for somebody else."""
-    waiting = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    for _ in range(1000):
-        with db.engine(database).connect() as connection:
-            if connection.execute(waiting).scalar_one():
-                return
-        time.sleep(0.01)
-    raise AssertionError("nobody came to wait")

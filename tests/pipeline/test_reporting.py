@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock, ledger
 from campaigns.errors import UnknownName
-from campaigns.models import Campaign, Event, Outcome, Suppression
+from campaigns.models import Campaign, Event, Outcome, Person, Suppression
 from campaigns.pipeline import halting, reporting, scheduling, warning
 from campaigns.rules.call_state import HOLDS_LINE, CallState
 from campaigns.rules.outcome import OutcomeClass
@@ -114,7 +114,15 @@ def test_a_story_ends_with_when_the_person_is_due_and_why(session: Session, camp
     factories.prospect(session, campaign, now, e164="+12125550101", due_at=now, state_why="again after busy")
     told = reporting.trace(session, "+12125550101")
     assert (told[-1].what, told[-1].detail) == ("is waiting", "due 2027-03-02T15:00:00+00:00, again after busy")
-    with pytest.raises(UnknownName):
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["a number that nobody knows", "one that no campaign took"])
+def test_a_number_that_has_no_story_was_never_imported(
+    session: Session, campaign: Campaign, now: datetime, *, is_known: bool
+) -> None:
+    if is_known:
+        session.add(Person(number="+12125550102", created_at=now))
+    with pytest.raises(UnknownName, match="nobody with that number was ever imported"):
         reporting.trace(session, "+12125550102")
 
 

@@ -1,7 +1,9 @@
 """New people and prospects, written by COPY: the server does nothing but store them.
 
-The ids of new people are taken beforehand. Where another import was first with one of them, a unique index says so, and
-the whole lot begins anew: then they are known.
+The people of a lot are met in a transaction of their own, before the one that makes them prospects: while the server
+stores a lot, those of the next are looked up. The ids of new people are taken beforehand. Where another import was
+first with one of them, or put somebody into the campaign meanwhile, a unique index says so, and the lot begins anew:
+then they are known.
 """
 
 from __future__ import annotations
@@ -13,14 +15,13 @@ from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from psycopg import Connection
-from sqlalchemy import insert, select, text, tuple_
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from campaigns.facts import CampaignFacts, about_newcomer
 from campaigns.models import Consent, Import
 from campaigns.pipeline.importing.matching import Known, known_people
-from campaigns.rules.eligibility import Refused, when_due
-from campaigns.rules.people_file.preparing import (
+from campaigns.pipeline.importing.preparing import (
     OWN_FIELDS,
     Prepared,
     PreparedLot,
@@ -28,6 +29,7 @@ from campaigns.rules.people_file.preparing import (
     as_copied,
     moment_as_copied,
 )
+from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.prospect_state import ProspectState
 
 _NEW_IDS = text("""
@@ -74,9 +76,7 @@ def add_consents(
         return set()
     columns = (Consent.person_id, Consent.source, Consent.obtained_at, Consent.proof)
     there = session.execute(
-        select(*columns).where(
-            Consent.campaign_id == campaign.id, tuple_(Consent.person_id).in_([(who,) for who, *_ in brought])
-        )
+        select(*columns).where(Consent.campaign_id == campaign.id, Consent.person_id.in_({who for who, *_ in brought}))
     )
     new = brought.difference(map(tuple, there))
     if new:

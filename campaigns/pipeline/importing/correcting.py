@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from campaigns.ledger import wait_again
 from campaigns.models import Prospect
+from campaigns.pipeline.importing.preparing import Prepared
 from campaigns.rules.people_file.columns import Role
 from campaigns.rules.people_file.people import Reader, Rejection
-from campaigns.rules.people_file.preparing import Prepared
 from campaigns.rules.prospect_state import CLOSABLE
 
 _OF_ROLE = (Role.NAME, Role.EXTERNAL_ID, Role.LANGUAGE, Role.PRIORITY, Role.NOT_BEFORE, Role.OVERRIDES)
@@ -27,13 +27,14 @@ _UNCALLED = (
         Prospect.calls == 0,
     )
     .order_by(Prospect.id)
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
 )
 
 
 def lock_uncalled(session: Session, prospect_ids: list[int]) -> dict[int, Prospect]:
     """Those of the prospects who were not called yet, under lock."""
-    locking = _UNCALLED.with_for_update(key_share=True).execution_options(populate_existing=True)
-    return {prospect.id: prospect for prospect in session.scalars(locking, {"ids": prospect_ids})}
+    return {prospect.id: prospect for prospect in session.scalars(_UNCALLED, {"ids": prospect_ids})}
 
 
 def correct(

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from campaigns.facts import consented, suppressed
 from campaigns.models import Campaign, Person, Prospect
+from campaigns.pipeline.importing.preparing import Prepared
 from campaigns.rules.campaign_state import CampaignState
-from campaigns.rules.people_file.preparing import Prepared
 from campaigns.rules.prospect_state import FINAL
 
 # In one text, which is made and taken apart in a tenth of the time that an array of parameters takes. And as the server

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 from campaigns.models import Prospect
 from campaigns.pipeline.importing.correcting import lock_uncalled
 from campaigns.pipeline.importing.matching import Known, called_elsewhere, owners, those_there
+from campaigns.pipeline.importing.preparing import Prepared
 from campaigns.rules.people_file.columns import Role
 from campaigns.rules.people_file.people import Reader, Rejection
-from campaigns.rules.people_file.preparing import Prepared
 
 _TAKEN: Final = "is the id of another number in the campaign: with --update this number takes its place"
 _CALLED: Final = "is the id of another number in the campaign, which was called: that number stays"
+_ELSEWHERE: Final = "is called by the running campaign"
 _TWO: Final = "is the id of another number in the campaign: give each number an id of its own"
 
 
@@ -76,13 +77,12 @@ def sort_out(
     )
     locked = lock_uncalled(session, [*meant, *moving]) if meant or moving else {}
     problems += ((each, _CALLED) for prospect_id, each in moving.items() if prospect_id not in locked)
-    why_called = "is called by the running campaign"
     become = meant | moving
     return Sorted(
         newcomers=newcomers,
         corrections={prospect: become[prospect_id] for prospect_id, prospect in locked.items()},
         rejections=[
-            *(reader.reject(each.row(), Role.PHONE, f"{why_called} {elsewhere[each.number]}") for each in called),
+            *(reader.reject(each.row(), Role.PHONE, f"{_ELSEWHERE} {elsewhere[each.number]}") for each in called),
             *(reader.reject(each.row(), Role.EXTERNAL_ID, why) for each, why in problems),
         ],
         refused={(each.number, each.extension) for each in [*called, *(each for each, _ in problems)]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from campaigns.rules.people_file.csv_rows import read_csv_rows
-from campaigns.rules.people_file.detecting import NOTHING_SAID, Format, Shape, Surveyed, as_text, survey
+from campaigns.rules.people_file.detecting import NOTHING_SAID, Format, Shape, Surveyed, decoded, survey
 from campaigns.rules.people_file.rows import Row, Table, printable
 
 __all__ = ["NOTHING_SAID", "Format", "Row", "Shape", "Surveyed", "Table", "printable", "read_table", "survey"]
@@ -24,7 +24,7 @@ def read_table(file: BinaryIO, shape: Shape) -> Table:
         case Format.JSONL:
             from campaigns.rules.people_file.json_rows import gather_keys, read_json_rows  # noqa: PLC0415
 
-            keys = gather_keys(as_text(file, shape))
+            keys = gather_keys(decoded(file, shape))
             file.seek(0)
-            return read_json_rows(as_text(file, shape), keys)
-    return read_csv_rows(as_text(file, shape), shape.delimiter or ",")
+            return read_json_rows(decoded(file, shape), keys)
+    return read_csv_rows(decoded(file, shape), shape.delimiter or ",")

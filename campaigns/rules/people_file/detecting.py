@@ -101,7 +101,7 @@ def survey(file: BinaryIO, wanted: Shape = NOTHING_SAID) -> Surveyed:
     return Surveyed(shape, counting.digest.hexdigest(), counting.size)
 
 
-def as_text(file: BinaryIO, shape: Shape) -> TextIO:
+def decoded(file: BinaryIO, shape: Shape) -> TextIO:
     """The text of a surveyed file. Bytes that are none in its encoding become lone surrogates, which no text has, or
     the mark of replacement where letters are of two bytes.
     """

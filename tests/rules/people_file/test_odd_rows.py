@@ -12,11 +12,11 @@ import openpyxl
 import pytest
 
 from campaigns.errors import InvalidList
+from campaigns.pipeline.importing.preparing import prepare
 from campaigns.rules.definition import Mapping_
 from campaigns.rules.people_file import Format, Row, Shape, read_table, survey
 from campaigns.rules.people_file.columns import choose
 from campaigns.rules.people_file.people import Lot, Reader, read_lot
-from campaigns.rules.people_file.preparing import prepare
 from campaigns.rules.people_file.rows import own_names
 
 JSON_PHONE = '"phone": "+12125550101"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,18 +14,10 @@ from campaigns.errors import InvalidList, OutboundError
 from campaigns.lists import reading
 from campaigns.lists.opening import OpenList, open_list
 from campaigns.rules.definition import CampaignDefinition
+from tests import factories
 
-CAMPAIGN = CampaignDefinition.model_validate(
-    {
-        "name": "spring",
-        "account": "main",
-        "assistant_id": "a8b0f3f2-51a4-4e0f-8d3b-2b1f5c7d9e10",
-        "phone_number_ids": ["number-1"],
-        "windows": "Mon-Sun 09:00-20:00",
-        "default_region": "US",
-        "consent": {"source": "web form"},
-    }
-)
+CAMPAIGN = CampaignDefinition.model_validate(factories.CAMPAIGN)
+ROOT = Path(reading.__file__).parents[2]
 LINES = b"phone,name\n" + b"".join(b"+1212555%04d,Name\n" % turn for turn in range(10_000))
 
 
@@ -73,3 +66,9 @@ def test_a_reader_that_ends_at_once_is_one_line(
         with pytest.raises(OutboundError, match="the process that reads the list ended with 1: what it had read"):
             rows_read(opened)
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_process_that_reads_is_not_kept_waiting_for_the_ledger_to_be_imported() -> None:
+    code = "import sys, campaigns.lists.reading; print('sqlalchemy' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
