@@ -93,7 +93,7 @@ class Forks:
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             stream.close()
-        self._process.wait(10)
+        self._process.wait(60)  # an interpreter that has imported everything takes a while to end on a busy machine
 
 
 class Outbound:
