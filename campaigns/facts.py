@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -25,14 +26,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from campaigns.models import Account, Call, Campaign, Consent, Import, Outcome, Prospect, Suppression
+from campaigns.models import Account, Call, Campaign, Consent, Import, Outcome, Prospect, Spending, Suppression
 from campaigns.rules.call_state import HOLDS_LINE, HOLDS_PERSON, CallState
 from campaigns.rules.calling_rules import applicable, zoned_windows
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
+from campaigns.rules.definition.money import exact
 from campaigns.rules.eligibility import Facts
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.retry import CLOSING
+from campaigns.rules.spending import Funds
 from campaigns.rules.windows import CallingWindow, ZonedWindow
 
 
@@ -47,6 +50,8 @@ class CampaignFacts:
     account: AccountDefinition
     frozen: bool
     account_stop: str | None
+    funds: Funds | None = None
+    """Its budget and what of it is gone, where it has one."""
 
 
 AWAITS_WORKER = and_(Import.queued_at.is_not(None), Import.finished_at.is_(None), Import.failed_why.is_(None))
@@ -61,8 +66,10 @@ _CAMPAIGNS = (
         cast(Account.definition, Text).label("account"),
         Account.frozen_at,
         Account.stop_reason,
+        *(Spending.spent, Spending.reserved, Spending.day, Spending.day_spent, Spending.day_reserved),
     )
     .join(Account, Account.id == Campaign.account_id)
+    .outerjoin(Spending, Spending.campaign_id == Campaign.id)
     .where(Campaign.id.in_(bindparam("ids", expanding=True)))
 )
 
@@ -79,9 +86,27 @@ def about_campaigns(session: Session, campaign_ids: Collection[UUID]) -> dict[UU
             account=_account_definition(row.account),
             frozen=row.frozen_at is not None,
             account_stop=row.stop_reason,
+            funds=_funds(_campaign_definition(row.definition), row),
         )
         for row in rows
     }
+
+
+def _funds(definition: CampaignDefinition, row: Any) -> Funds | None:
+    budget = definition.budget
+    if budget is None or row.day is None:
+        return None
+    return Funds(
+        total=None if budget.total is None else exact(budget.total),
+        per_day=None if budget.per_day is None else exact(budget.per_day),
+        worst=definition.worst_case,
+        zone=definition.own_zone,
+        spent=row.spent,
+        reserved=row.reserved,
+        day=row.day,
+        day_spent=row.day_spent,
+        day_reserved=row.day_reserved,
+    )
 
 
 # Read for every call and event, and the same nearly every time: to validate them took longer than to ask for them.
@@ -237,6 +262,7 @@ def _facts(
         not_before=not_before,
         concluded=concluded,
         person_in_call=person_in_call,
+        funds=campaign.funds,
     )
 
 

@@ -15,6 +15,7 @@ from campaigns.clock import Moment
 from campaigns.errors import CallFailure, SetupError
 from campaigns.pipeline import (
     breaking,
+    budgeting,
     doubting,
     ingesting,
     reconciling,
@@ -33,6 +34,7 @@ from workers.events import draw_conclusions
 from workers.listings import Listings
 
 ASK_LIMIT = 50  # questions to a tick: at 0.3 s each, about what fits into the seconds below
+UNPRICED_LIMIT = 200  # calls to a tick: their locks are held for a tenth of a second
 ASK_SECONDS = 10.0  # after which a tick asks no more: campaigns are moved along by the same workers
 
 
@@ -43,13 +45,24 @@ def advance() -> bool:
     False where each of them failed.
 
     Before one completes, it is seen whether its calls failed by nobody's fault: then it pauses, and completes nobody.
+    Those that have spent their budget pause too.
     """
     with transaction() as session:
-        watched = breaking.watched(session)
+        watched, spending = breaking.watched(session), budgeting.watched(session)
     for_each("watching campaign", watched, watch)
+    for_each("watching the budget of campaign", spending, _watch_budget)
+    with one_line("counting calls of which nobody said what they cost"), transaction() as session:
+        settling.give_up_on_costs(session, now=clock.read(session).now, timing=settings().timing, limit=UNPRICED_LIMIT)
     with transaction() as session:
         ripe = scheduling.ripe(session, now=clock.read(session).now)
     return for_each("moving along campaign", ripe, _move)
+
+
+def _watch_budget(campaign_id: UUID) -> None:
+    with transaction() as session:
+        paused = budgeting.pause_if_used_up(session, campaign_id, now=clock.read(session).now)
+    if paused:
+        log.warning("campaign %s has spent its budget and paused itself", campaign_id)
 
 
 def _move(campaign_id: UUID) -> None:

@@ -9,13 +9,15 @@ import typer
 
 from campaigns import clock, db
 from campaigns.cli.accounts import print_applied
+from campaigns.cli.budget import as_json as budget_json
+from campaigns.cli.budget import print_budget
 from campaigns.cli.database import database, transaction, who
 from campaigns.cli.files import read_toml
 from campaigns.cli.hanging_up import hang_up_all
 from campaigns.cli.in_flight import as_json as in_flight_json
 from campaigns.cli.in_flight import name_them, wait_for_sending
 from campaigns.cli.output import AsJson, print_json, print_settings, print_table, say
-from campaigns.pipeline import reporting, scheduling
+from campaigns.pipeline import budgeting, reporting, scheduling
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import CampaignDefinition, read_definition
 
@@ -152,12 +154,15 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
     """
     with transaction() as session:
         found = scheduling.find(session, name)
-        progress = reporting.progress(session, found, now=clock.read(session).now)
+        now = clock.read(session).now
+        progress = reporting.progress(session, found, now=now)
+        budget = budgeting.standing(session, found.id, now=now)
         definition = dict(found.definition)
     if as_json:
-        print_json(_as_json(progress) | {"definition": definition})
+        print_json(_as_json(progress) | {"budget": budget_json(budget), "definition": definition})
         return
     print_progress(progress)
+    print_budget(budget)
     print_settings("Definition", definition)
 
 
@@ -197,8 +202,9 @@ def _as_json(progress: reporting.Progress) -> dict[str, object]:
 def _command(name: str, wanted: Command, why: str | None, *, as_json: bool) -> None:
     with database() as url:
         with db.transaction(url) as session:
-            state = scheduling.command(session, name, wanted, who=who(), now=clock.read(session).now, why=why)
-            held_up = reporting.held_up(session, scheduling.find(session, name))
+            now = clock.read(session).now
+            state = scheduling.command(session, name, wanted, who=who(), now=now, why=why)
+            held_up = reporting.held_up(session, scheduling.find(session, name), now=now)
         in_flight = wait_for_sending(url, name) if wanted in {Command.PAUSE, Command.CANCEL} else []
     if as_json:
         said = {"campaign": name, "state": state, "held_up": held_up}

@@ -14,7 +14,7 @@ from campaigns.cli.in_flight import as_json as in_flight_json
 from campaigns.cli.in_flight import name_them, wait_for_sending
 from campaigns.cli.output import AsJson, print_json
 from campaigns.errors import NotAllowed
-from campaigns.pipeline import halting, reporting, scheduling, warning
+from campaigns.pipeline import budgeting, halting, reporting, scheduling, warning
 from campaigns.pipeline.warning import Trouble
 
 NEXT_STEPS = (
@@ -25,7 +25,9 @@ Why = Annotated[str | None, typer.Option(help="Kept in the audit beside who and 
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Say whether anything needs a person; exits 1 if so. Says too where the provider grants fewer lines for now.
+    """Say whether anything needs a person; exits 1 if so.
+
+    Says too where the provider grants fewer lines for now, and which campaign waits for the next day's budget.
 
     Example: outbound status
     """
@@ -33,6 +35,7 @@ def status(*, as_json: AsJson = False) -> None:
         troubles = warning.troubles(session)
         moment = clock.read(session)
         fewer = [lines for lines in reporting.lines(session, now=moment.now, real=moment.real) if lines.why]
+        short = budgeting.waiting(session, now=moment.now)
         moved = halting.moved(session)
         silences = warning.silences(session, now=moment.now, real=moment.real, speed=moment.speed)
     if moved is not None:
@@ -49,6 +52,8 @@ def status(*, as_json: AsJson = False) -> None:
     if not as_json:
         for lines in fewer:
             typer.echo(f"account {lines.account} has fewer lines for now: {lines}")
+        for name, why in short:
+            typer.echo(f"campaign {name} calls nobody for now: {why}")
     if troubles:
         raise typer.Exit(1)
 

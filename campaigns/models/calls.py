@@ -66,6 +66,14 @@ class Call(Base):
     settled_at: Mapped[datetime | None]
     forgiven: Mapped[bool] = mapped_column(Boolean, server_default="false")
     """It failed among many, by nobody's fault: no longer in the prospect's `calls` and `attempts`."""
+    reserved: Mapped[Decimal | None]
+    """US dollars held of the campaign's budget, the most that it may cost; NULL: nothing, or nothing any more."""
+    spent: Mapped[Decimal | None]
+    """US dollars that it cost, in place of what was reserved; NULL: not known yet, or never placed."""
+    estimated: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    """Nobody said what it cost: `spent` is what was reserved for it."""
+    spent_on: Mapped[date | None]
+    """The day of the campaign's zone in which it began, whose budget it is paid from."""
     incident: Mapped[str | None]
     """Evidence against our own ledger: somebody was or may have been rung twice."""
     incident_seen_at: Mapped[datetime | None]
@@ -87,6 +95,8 @@ class Call(Base):
         Index(
             "ix_calls_campaign_settled", "campaign_id", "settled_at", postgresql_where=text("settled_at IS NOT NULL")
         ),
+        Index("ix_calls_reserved", "settled_at", postgresql_where=text("reserved IS NOT NULL")),
+        Index("ix_calls_estimated", "campaign_id", postgresql_where=text("estimated")),
         Index("ix_calls_blocked", "account_id", postgresql_where=text("blocked AND state = 'queued'")),
     )
 

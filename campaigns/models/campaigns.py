@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, SmallInteger, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Numeric, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from campaigns.models.base import Base, one_of, word
@@ -53,6 +54,25 @@ class Tally(Base):
     """`prospect:<state>`, `outcome:<class>` or `call:made`."""
     slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     count: Mapped[int] = mapped_column(BigInteger)
+
+
+class Spending(Base):
+    """What a campaign with a budget has spent and holds reserved, in US dollars.
+
+    One row, so that one update says whether there is room for a call. It can be counted anew from the calls.
+    """
+
+    __tablename__ = "spending"
+
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    spent: Mapped[Decimal] = mapped_column(Numeric(18, 6), server_default="0")
+    reserved: Mapped[Decimal] = mapped_column(Numeric(18, 6), server_default="0")
+    """For calls whose cost is not known yet: each at the most that it may cost."""
+    day: Mapped[date]
+    """The latest day in which money was reserved. It never goes back: the next two would begin at nothing again."""
+    day_spent: Mapped[Decimal] = mapped_column(Numeric(18, 6), server_default="0")
+    """Of what was reserved in that day, what came to be spent."""
+    day_reserved: Mapped[Decimal] = mapped_column(Numeric(18, 6), server_default="0")
 
 
 class Change(Base):

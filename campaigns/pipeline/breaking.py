@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, func, select, true
 from sqlalchemy.orm import Session
 
 from campaigns.facts import CampaignFacts, about_campaigns
-from campaigns.ledger import lock_to_change, set_state, uncount, wait_again
+from campaigns.ledger import lock_to_change, pause, set_state, uncount, wait_again
 from campaigns.models import Call, Campaign, Change, Outcome, Prospect
 from campaigns.rules.breaker import trips
 from campaigns.rules.call_state import CallState
@@ -97,7 +97,7 @@ def _pause_if_all_refused(session: Session, facts: CampaignFacts, *, now: dateti
     if campaign.state is CampaignState.PAUSED or len(refused) < REFUSALS_IN_A_ROW:
         return False
     _give_back(session, refused, now=now)
-    _pause(session, campaign, f"{_REFUSED}, the last with: {refused[0].reason}", now=now)
+    pause(session, campaign, f"{_REFUSED}, the last with: {refused[0].reason}", now=now)
     return True
 
 
@@ -118,28 +118,12 @@ def _pause_if_failing(session: Session, facts: CampaignFacts, *, now: datetime) 
     failed = [each for each in latest if each.outcome in TECHNICAL]
     last = failed[0].reason or failed[0].outcome
     why = f"{_FAILING}{len(failed)} of the latest {len(latest)}, the last with {last}"
-    _pause(session, campaign, why, now=now)
+    pause(session, campaign, why, now=now)
     return True
 
 
 def _locked(session: Session, campaign_id: UUID) -> Campaign:
     return lock_to_change(session, Campaign, Campaign.id == campaign_id)[0]
-
-
-def _pause(session: Session, campaign: Campaign, why: str, *, now: datetime) -> None:
-    campaign.state = CampaignState.PAUSED
-    campaign.state_why = why
-    session.add(
-        Change(
-            at=now,
-            who="outbound",
-            what="paused",
-            subject=f"campaign:{campaign.name}",
-            before={"state": CampaignState.RUNNING},
-            after={"state": CampaignState.PAUSED},
-            why=why,
-        )
-    )
 
 
 def _stretches(session: Session, campaign: CampaignFacts, reason: str) -> tuple[_Stretch, _Stretch | None]:

@@ -32,10 +32,11 @@ from campaigns.ledger import (
     set_state,
     uncount,
 )
+from campaigns.ledger.spending import reserve
 from campaigns.models import Account, Call, Campaign, Event, Pace, Person, PhoneNumber
 from campaigns.rules.call_state import CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
-from campaigns.rules.eligibility import Refused, decide
+from campaigns.rules.eligibility import RECHECK, Reason, Refused, decide
 from campaigns.rules.pacing import (
     DOUBTS,
     EARLY,
@@ -139,16 +140,24 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
     campaigns = {one.locked.campaign.id: one.locked.campaign for one in held}  # as they were under their locks
     facts = gather(session, [one.locked.prospect.id for one in held], campaigns=campaigns)
     caller_ids = _caller_ids(session, {one.locked.call.phone_number_id for one in held})
-    prepared = []
+    leaving = []
     for one in held:
         locked = one.locked
-        prospect, call, campaign = locked.prospect, locked.call, locked.campaign
-        decision = decide(facts[prospect.id], now)
+        decision = decide(facts[locked.prospect.id], now)
         if isinstance(decision, Refused):
-            move(locked, Evidence.WITHDRAWN, now=now, real=real, why=decision.why)
-            set_state(prospect, decision.becomes, now=now, due_at=decision.retry_at, why=decision.why)
-            continue
-        if not slots.has_come(locked):
+            _withdraw(locked, decision, now=now, real=real)
+        elif caller_ids[locked.call.phone_number_id] not in locked.campaign.definition.phone_number_ids:
+            _withdraw(locked, Refused(*_OTHER_NUMBER, now), now=now, real=real)
+        elif slots.has_come(locked):
+            leaving.append(one)
+    # After the pace, which the slots may have locked, and before anything is begun.
+    unpaid = reserve(session, [(one.locked.call, one.locked.campaign) for one in leaving], now=now)
+    prepared = []
+    for one in leaving:
+        locked = one.locked
+        prospect, call, campaign = locked.prospect, locked.call, locked.campaign
+        if call.id in unpaid:
+            _withdraw(locked, Refused(*_UNPAID, now + RECHECK), now=now, real=real)
             continue
         move(locked, Evidence.INTENT, now=now, real=real)
         request = create_call(
@@ -175,6 +184,15 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
             )
         )
     return prepared
+
+
+_OTHER_NUMBER = (Reason.NUMBER_REMOVED, "its caller number was taken out of the campaign", ProspectState.WAITING)
+_UNPAID = (Reason.NO_MONEY, "other calls reserved what was left of the budget", ProspectState.WAITING)
+
+
+def _withdraw(locked: Locked, refusal: Refused, *, now: datetime, real: datetime) -> None:
+    move(locked, Evidence.WITHDRAWN, now=now, real=real, why=refusal.why)
+    set_state(locked.prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
 
 
 class _Slots:

@@ -59,6 +59,8 @@ class _Lines:
     numbers: Counter[UUID] = field(default_factory=Counter)
     most: Mapping[UUID, int | None] = field(default_factory=dict)
     """The most calls at once from each caller number."""
+    paid: Mapping[UUID, int] = field(default_factory=dict)
+    """The most calls at once of each campaign that its budget has room for."""
 
 
 def accounts_with_work(session: Session) -> list[UUID]:
@@ -99,6 +101,9 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
         select(Campaign.id).where(Campaign.account_id == account_id, Campaign.state == CampaignState.RUNNING)
     ).all()
     hungry = about_campaigns(session, running)
+    lines.paid = {
+        each.id: lines.campaigns[each.id] + each.funds.room(now) for each in hungry.values() if each.funds is not None
+    }
     numbers = {campaign.id: _numbers(session, campaign) for campaign in hungry.values()}
     patience = dict.fromkeys(hungry, LOOKED_AT_MOST // max(1, len(hungry)))
     while free > 0 and hungry:
@@ -129,9 +134,8 @@ def lots(session: Session, call_ids: Collection[UUID]) -> list[list[UUID]]:
 def _demand(campaign: CampaignFacts, lines: _Lines, numbers: Sequence[UUID]) -> Demand:
     held = lines.campaigns[campaign.id]
     room = room_on(numbers, held=lines.numbers, most=lines.most)
-    caps = [
-        cap for cap in (campaign.definition.max_concurrency, None if room is None else held + room) if cap is not None
-    ]
+    most = (campaign.definition.max_concurrency, None if room is None else held + room, lines.paid.get(campaign.id))
+    caps = [cap for cap in most if cap is not None]
     return Demand(campaign_id=campaign.id, weight=campaign.definition.weight, held=held, cap=min(caps, default=None))
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
-from campaigns.facts import holds_line, next_call
+from campaigns.facts import about_campaigns, holds_line, next_call
 from campaigns.models import (
     Account,
     Call,
@@ -83,7 +83,7 @@ def progress(session: Session, campaign: Campaign, *, now: datetime) -> Progress
         name=campaign.name,
         state=str(campaign.state),
         state_why=campaign.state_why,
-        held_up=held_up(session, campaign),
+        held_up=held_up(session, campaign, now=now),
         prospects=_named(counts, "prospect:"),
         outcomes=_named(counts, "outcome:"),
         calls=counts.get("call:made", 0),
@@ -91,11 +91,16 @@ def progress(session: Session, campaign: Campaign, *, now: datetime) -> Progress
     )
 
 
-def held_up(session: Session, campaign: Campaign) -> str | None:
-    """Why the campaign calls nobody though it is running: its account is frozen, or stopped."""
+def held_up(session: Session, campaign: Campaign, *, now: datetime) -> str | None:
+    """Why the campaign calls nobody though it is running: its account is frozen or stopped, or it has no money now."""
+    if campaign.state != CampaignState.RUNNING:
+        return None
     account = session.get_one(Account, campaign.account_id)
-    stands = _stands_still(account) if campaign.state == CampaignState.RUNNING else None
-    return stands and f"account {account.name} is {stands}"
+    stands = _stands_still(account)
+    if stands:
+        return f"account {account.name} is {stands}"
+    funds = about_campaigns(session, [campaign.id])[campaign.id].funds
+    return None if funds is None else funds.held_up(now)
 
 
 def accounts(session: Session) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from campaigns import ledger
 from campaigns.errors import NotAllowed, UnknownName
-from campaigns.facts import AWAITS_WORKER
-from campaigns.ledger import lock_to_change, set_state, wait_again
+from campaigns.facts import AWAITS_WORKER, about_campaigns
+from campaigns.ledger import lock_to_change, set_state, spending, wait_again
 from campaigns.models import (
     LOCK_REHEARSAL,
     Account,
@@ -125,6 +125,8 @@ def apply_campaign(session: Session, definition: CampaignDefinition, *, who: str
         session.execute(
             statement.on_conflict_do_nothing(index_elements=[PhoneNumber.account_id, PhoneNumber.provider_id])
         )
+    if definition.budget is not None and (before is None or before.get("budget") is None):
+        spending.open_account(session, campaign.id, definition, now=now)
     changed = _differences(before, stored)
     if changed:
         _record(
@@ -164,6 +166,8 @@ def command(
         if _has_any(session, campaign, frozenset(ProspectState)):
             advice = f"everybody is held or done, and `outbound prospects list --campaign {name}` says why"
         raise NotAllowed(f"campaign {name} has nobody to call: {advice}")
+    if state is CampaignState.RUNNING:
+        _refuse_without_money(session, campaign, now=now)
     campaign.state = state
     campaign.state_why = why
     session.flush()
@@ -180,6 +184,16 @@ def command(
     if wanted is Command.CANCEL:
         _close(session, campaign, CLOSE_LOT, now=now)
     return campaign.state
+
+
+def _refuse_without_money(session: Session, campaign: Campaign, *, now: datetime) -> None:
+    funds = about_campaigns(session, [campaign.id])[campaign.id].funds
+    shortage = None if funds is None else funds.shortage(now)
+    if shortage is not None and shortage.used_up:
+        raise NotAllowed(
+            f"campaign {campaign.name} would pause itself at once: {shortage.why}; "
+            "give it more in its file and apply that"
+        )
 
 
 def set_frozen(session: Session, *, frozen: bool, who: str, now: datetime, why: str | None) -> list[str]:

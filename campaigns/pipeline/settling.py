@@ -11,13 +11,14 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from campaigns.ledger import Locked, count, lock_all, set_state, wait_again
+from campaigns.ledger import Locked, count, lock_all, set_state, spending, wait_again
 from campaigns.models import Call, Outcome, Prospect
 from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import CampaignDefinition
 from campaigns.rules.outcome import TECHNICAL, Ending, OutcomeClass
 from campaigns.rules.prospect_state import FINAL, ProspectState
 from campaigns.rules.retry import Again, Done, after
+from campaigns.rules.spending import COST_GRACE
 from campaigns.rules.timing import Timing
 
 SETTLED_BY_THE_END = frozenset({OutcomeClass.BUSY, OutcomeClass.NO_ANSWER})
@@ -40,6 +41,12 @@ class Ended:
 
 
 _KEPT = select(Outcome).where(Outcome.call_id.in_(bindparam("ids", expanding=True)))
+_UNPRICED = (
+    select(Call.id)
+    .where(Call.reserved.is_not(None), Call.settled_at <= bindparam("before"), Call.state == CallState.ENDED)
+    .order_by(Call.settled_at)
+    .limit(bindparam("most"))
+)
 _Again = dict[Prospect, str | None]
 """Who wants to be called again, with the reason."""
 
@@ -67,6 +74,18 @@ def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dic
     if again:
         wait_again(session, again, now=now)
     return {one.call.id: one.prospect.state for one in settled}
+
+
+def give_up_on_costs(session: Session, *, now: datetime, timing: Timing, limit: int) -> int:
+    """Count up to `limit` calls of which nobody said in a day what they cost as the most that they may have cost.
+
+    They are marked as estimated, and a report that comes after all puts it right. Returns how many they were.
+    """
+    ids = session.scalars(_UNPRICED, {"before": now - COST_GRACE, "most": limit}).all()
+    unpriced = [one for one in lock_all(session, ids, timing=timing).values() if one.call.reserved is not None]
+    for one in unpriced:
+        spending.charge(one.call, one.campaign.definition, one.call.reserved or Decimal(0), estimated=True)
+    return len(unpriced)
 
 
 def _as_withdrawn(call: Call, ending: Ending) -> Ending:
@@ -98,6 +117,8 @@ def _settle(
         unheard = Ending(reason=None, outcome=OutcomeClass.UNKNOWN, rang=True)
         outcome = _keep(session, call, None, unheard, learned=ended.learned, now=now)
     kept[call.id] = outcome
+    if outcome.cost is not None:
+        spending.charge(call, definition, outcome.cost)
     if call.settled_at is not None:
         _revise(session, locked, before, outcome.outcome, now=now)
         return True

@@ -109,8 +109,8 @@ def record_hang_up(
 
 
 def _why_not(facts: Facts, now: datetime) -> str | None:
-    # The call itself was within its budget when it was made.
-    decision = decide(replace(facts, calls=facts.calls - 1), now)
+    # The call itself was within its budget when it was made, of calls and of money.
+    decision = decide(replace(facts, calls=facts.calls - 1, funds=None), now)
     return decision.why if isinstance(decision, Refused) else None
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.prospect_state import ProspectState
+from campaigns.rules.spending import Funds
 from campaigns.rules.windows import HORIZON, ZonedWindow, next_opening
 
 CLOSING = timedelta(minutes=2)  # a call sent later may ring after the window: queueing and ringing take time
@@ -33,6 +34,8 @@ class Reason(StrEnum):
     NOT_BEFORE = "not_before"
     OUTSIDE_WINDOW = "outside_window"
     PERSON_IN_CALL = "person_in_call"
+    NO_MONEY = "no_money"
+    NUMBER_REMOVED = "number_removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Facts:
     """The final state that an earlier call brought, if its report came too late to say so at once."""
     person_in_call: bool = False
     """Whether another call than the one being decided holds the person."""
+    funds: Funds | None = None
+    """The campaign's budget, where it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +196,14 @@ def _person(facts: Facts, now: datetime) -> Refused | None:
     return None
 
 
+def _money(facts: Facts, now: datetime) -> Refused | None:
+    """Nobody is failed by it. The intent asks once more, and exactly: it reserves the money."""
+    shortage = None if facts.funds is None else facts.funds.shortage(now)
+    if shortage is None:
+        return None
+    return Refused(Reason.NO_MONEY, shortage.why, ProspectState.WAITING, shortage.until or now + RECHECK)
+
+
 _CHECKS: tuple[Callable[[Facts, datetime], Refused | None], ...] = (
     _account,
     _campaign,
@@ -202,14 +215,15 @@ _CHECKS: tuple[Callable[[Facts, datetime], Refused | None], ...] = (
     _budget,
     _hour,
     _person,
+    _money,
 )
 
 
 def when_due(facts: Facts, now: datetime) -> datetime | Refused:
     """The first moment from `now` on at which the prospect may be called, were its campaign running.
 
-    What a person or a timer may change at any moment (a pause, a freeze, another call) is left to the claim and the
-    intent; what is decided here is the hour, and whether there can be one at all.
+    What a person or a timer may change at any moment (a pause, a freeze, a budget, another call) is left to the claim
+    and the intent; what is decided here is the hour, and whether there can be one at all.
     """
     settled = replace(
         facts,
@@ -217,6 +231,7 @@ def when_due(facts: Facts, now: datetime) -> datetime | Refused:
         account_stop=None,
         campaign_state=_as_if_running(facts.campaign_state),
         person_in_call=False,
+        funds=None,
     )
     match decide(settled, now):
         case Allowed():

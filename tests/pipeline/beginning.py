@@ -25,7 +25,12 @@ RETRY = {
     "technical": ["1m"],
 }
 CAMPAIGNS: dict[str, dict[str, Any]] = {
-    "large": {"people": [(1, ""), (1, "12"), (0, ""), (2, ""), (3, ""), (4, "")], "weight": 2},
+    "large": {
+        "people": [(1, ""), (1, "12"), (0, ""), (2, ""), (3, ""), (4, "")],
+        "weight": 2,
+        "prices": {"platform": 0.1},  # ten minutes: 1.00 at most, and 0.05 where a report says so
+        "budget": {"total": 9.0, "per_day": 5.0},
+    },
     "small": {"people": [(0, ""), (1, ""), (4, "")], "max_concurrency": 1},
 }
 

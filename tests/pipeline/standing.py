@@ -11,9 +11,11 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from campaigns.models import Call, Campaign, Event, Outcome, Prospect, Tally
+from campaigns.ledger import spending
+from campaigns.models import Call, Campaign, Event, Outcome, Prospect, Spending, Tally
 from campaigns.rules.call_state import FINAL, HOLDS_LINE, HOLDS_PERSON, LIVE, CallState, Effect
 from campaigns.rules.definition import CampaignDefinition
+from campaigns.rules.definition.money import exact
 from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
 from campaigns.rules.prospect_state import ProspectState
 
@@ -66,6 +68,7 @@ def check(session: Session, seen: dict[UUID, CallState], done: dict[int, str | N
         terms = CampaignDefinition.model_validate(campaigns[prospect.campaign_id].definition)
         _check_prospect(prospect, by_prospect[prospect.id], outcomes, terms)
     _check_tallies(session, calls, prospects.values(), outcomes)
+    _check_spending(session, campaigns.values())
     odd = {row.call_id for row in applied if row.effect == Effect.INCIDENT}
     found = {call.id: call.state for call in calls if call.incident is not None}
     assert found.keys() == odd, "an incident came from nowhere, or was not kept"
@@ -106,6 +109,20 @@ def _check_prospect(
     settled = [call for call in calls if call.settled_at is not None and not call.forgiven]
     tries = sum(outcomes[call.id].outcome in terms.retry.counts for call in settled)
     assert prospect.attempts == tries + refused, "the attempts are not those of the calls"
+
+
+def _check_spending(session: Session, campaigns: Iterable[Campaign]) -> None:
+    """The sums are those of the calls, and within the budget: no call here costs more than was reserved for it."""
+    rows = {row.campaign_id: row for row in session.scalars(select(Spending))}
+    budgets = {each.id: CampaignDefinition.model_validate(each.definition).budget for each in campaigns}
+    assert rows.keys() == {campaign_id for campaign_id, budget in budgets.items() if budget is not None}
+    for campaign_id, row in rows.items():
+        kept = {name: getattr(row, name) for name in ("spent", "reserved", "day_spent", "day_reserved")}
+        assert kept == spending.from_rows(session, campaign_id, row.day), "what was spent is not what the calls say"
+        budget = budgets[campaign_id]
+        assert budget is not None
+        assert budget.total is None or row.spent + row.reserved <= exact(budget.total), "over the budget"
+        assert budget.per_day is None or row.day_spent + row.day_reserved <= exact(budget.per_day), "over the day's"
 
 
 def _check_tallies(

@@ -18,6 +18,7 @@ from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUncle
 from campaigns.models import Account, Call, Campaign, Event, Outcome, Person, Prospect
 from campaigns.pipeline import (
     breaking,
+    budgeting,
     calling,
     ceiling,
     doubting,
@@ -249,6 +250,11 @@ class Workers:
         for campaign_id in sorted(watched):
             with self.transaction() as session:
                 breaking.pause_if_at_fault(session, campaign_id, now=self.now)
+        with self.transaction() as session:
+            for campaign_id in budgeting.watched(session):
+                budgeting.pause_if_used_up(session, campaign_id, now=self.now)
+        with self.transaction() as session:
+            settling.give_up_on_costs(session, now=self.now, timing=TIMING, limit=50)
         with self.transaction() as session:
             advance(session, now=self.now)
 

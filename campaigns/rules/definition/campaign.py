@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
 from campaigns.rules.definition.forecast import Expected
-from campaigns.rules.definition.money import Budget, Prices
+from campaigns.rules.definition.money import Budget, Prices, exact
 from campaigns.rules.definition.people import Consent, Mapping_
 from campaigns.rules.definition.section import Section, Slug
 from campaigns.rules.definition.trying import Breaker, RetryPlan
@@ -68,10 +70,28 @@ class CampaignDefinition(Section):
             raise ValueError('max_duration must lie between "10s" and "12h": Vapi allows nothing else')
         if self.budget is not None and self.prices is None:
             raise ValueError("budget needs [prices]: without them nobody knows what a call may cost")
+        self._affordable()
         reserved = RESERVED_VARIABLES & {*self.variables, *self.mapping.variables}
         if reserved:
             raise ValueError(f"the variable {min(reserved)!r} is filled in by Vapi: choose another name")
         return self
+
+    def _affordable(self) -> None:
+        for name in ("total", "per_day"):
+            limit = None if self.budget is None else getattr(self.budget, name)
+            if limit is not None and exact(limit) < self.worst_case:
+                worst = self.worst_case.normalize()
+                raise ValueError(f"budget.{name} is less than one call of max_duration may cost, which is {worst:f}")
+
+    @property
+    def worst_case(self) -> Decimal:
+        """The most that one call may cost, in US dollars; nothing where no prices are known."""
+        return Decimal(0) if self.prices is None else self.prices.of(self.max_duration)
+
+    @property
+    def own_zone(self) -> ZoneInfo:
+        """Whose days the campaign's days are."""
+        return ZoneInfo(self.zone or "UTC")
 
     @property
     def with_squad(self) -> bool:

@@ -30,8 +30,10 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
 from campaigns.facts import CampaignFacts, about_campaigns, gather
-from campaigns.models import TALLY_SLOTS, Account, Call, Campaign, Event, Import, Pace, Prospect, Tally
+from campaigns.ledger import spending
+from campaigns.models import TALLY_SLOTS, Account, Call, Campaign, Change, Event, Import, Pace, Prospect, Tally
 from campaigns.rules.call_state import HEARD, LIVE, CallState, Effect, Evidence, Verdict, judge
+from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.eligibility import Refused, when_due
 from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
 from campaigns.rules.prospect_state import ProspectState
@@ -122,6 +124,16 @@ def lock_to_change(session: Session, kind: type[Changing], *which: ColumnElement
     return session.scalars(locking).all()
 
 
+def pause(session: Session, campaign: Campaign, why: str, *, now: datetime) -> None:
+    """Pause a locked campaign by itself, and keep why in the audit."""
+    change = Change(at=now, who="outbound", what="paused", subject=f"campaign:{campaign.name}", why=why)
+    change.before = {"state": campaign.state}
+    change.after = {"state": CampaignState.PAUSED}
+    session.add(change)
+    campaign.state = CampaignState.PAUSED
+    campaign.state_why = why
+
+
 def lock_pace(session: Session, account_id: UUID) -> Pace:
     """The account's pace as it is now, under lock: after calls and prospects, as whoever holds it waits for neither."""
     return session.get_one(Pace, account_id, with_for_update={"key_share": True}, populate_existing=True)
@@ -196,8 +208,11 @@ def move(locked: Locked, evidence: Evidence, *, now: datetime, real: datetime, w
             call.check_at = real + timing.ask_again
         case CallState.ENDED:
             call.check_at = real + timing.report_grace
-        case CallState.REVIEW | CallState.NOT_PLACED:
+        case CallState.REVIEW:
             call.check_at = None
+        case CallState.NOT_PLACED:
+            call.check_at = None
+            spending.release(call, locked.campaign.definition)
         case _:
             call.blocked = call.blocked and verdict.state is CallState.QUEUED
             call.check_at = real + _silence(call, timing)
@@ -230,6 +245,7 @@ def _begin(locked: Locked, *, now: datetime, real: datetime) -> None:
     call.quiet_at = real + locked.timing.quiet
     call.line_until = now + locked.campaign.definition.max_duration
     call.counted = True
+    spending.begin(call, locked.campaign.definition, now=now)
     prospect.calls += 1
     count(cast("Session", Session.object_session(prospect)), call.campaign_id, "call:made", prospect.id, 1)
 
@@ -346,7 +362,11 @@ def count(session: Session, campaign_id: UUID, name: str, key: int, by: int) -> 
 
 
 def write_tallies(session: Session) -> None:
-    """Write what was counted, after every other lock was taken and in one order, so that no two writers deadlock."""
+    """Write what was counted, after every other lock was taken and in one order, so that no two writers deadlock.
+
+    What was spent comes first: an intent holds its campaign's spending when it comes to the tallies.
+    """
+    spending.write(session)
     counts: Counts = session.info.pop("tallies", Counter())
     rows = [
         {"campaign_id": campaign_id, "name": name, "slot": slot, "count": by}
