@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,8 +19,10 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     cast,
     exists,
+    func,
     or_,
     select,
 )
@@ -28,15 +30,18 @@ from sqlalchemy.orm import Session, aliased
 
 from campaigns.models import Account, Call, Campaign, Consent, Import, Outcome, Prospect, Spending, Suppression
 from campaigns.rules.call_state import HOLDS_LINE, HOLDS_PERSON, CallState
-from campaigns.rules.calling_rules import applicable, zoned_windows
+from campaigns.rules.calling_rules import CapEvent, applicable, zoned_windows
 from campaigns.rules.campaign_state import CampaignState
+from campaigns.rules.caps import REMEMBERED, Cap, Rung
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.definition.money import exact
 from campaigns.rules.eligibility import Facts
+from campaigns.rules.outcome import TECHNICAL, OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.retry import CLOSING
 from campaigns.rules.spending import Funds
 from campaigns.rules.windows import CallingWindow, ZonedWindow
+from campaigns.vapi.ended_reasons import ending_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,7 @@ def gather(
             not_before=row.not_before,
             concluded=None if row.closing is None else CLOSING[row.closing].state,
             person_in_call=row.person_in_call,
+            rung=tuple(_rung(row.rung or ())),
         )
         for row in rows
     }
@@ -191,6 +197,29 @@ def consented(person_id: SQLColumnExpression[int], campaign_id: SQLColumnExpress
 
 
 _other = aliased(Call)
+_past = aliased(Call)
+_LATEST = (
+    select(
+        _past.intent_at,
+        _past.started_at,
+        # The provider's clock may be wrong: over before we settled it.
+        case((_past.settled_at.is_not(None), func.least(_past.ended_at, _past.settled_at))).label("over_at"),
+        _past.ended_reason,
+        Outcome.outcome,
+        Outcome.answered,
+    )
+    .outerjoin(Outcome, Outcome.call_id == _past.id)
+    .where(
+        _past.person_id == Prospect.person_id,
+        _past.intent_at.is_not(None),
+        # An incident: it was proven not placed, and the provider spoke of it after that.
+        or_(_past.state != CallState.NOT_PLACED, _past.incident.is_not(None)),
+    )
+    .order_by(_past.intent_at.desc())
+    .limit(REMEMBERED)
+    .correlate(Prospect)
+    .subquery()
+)
 _PROSPECTS = select(
     Prospect.id,
     Prospect.campaign_id,
@@ -215,7 +244,27 @@ _PROSPECTS = select(
     .limit(1)
     .scalar_subquery()
     .label("closing"),
+    select(func.jsonb_agg(func.jsonb_build_array(*_LATEST.c))).scalar_subquery().label("rung"),
 ).where(Prospect.id.in_(bindparam("ids", expanding=True)))
+
+
+def _rung(calls: Iterable[Sequence[Any]]) -> Iterator[Rung]:
+    """Those of these calls that rang, or may have, with what came of them."""
+    for intent_at, started_at, over_at, reason, outcome, answered in calls:
+        said = ending_class(reason)
+        # We had a call ended that had no line at the provider: the outcome says so, and not the reason.
+        silent = not said.rang or outcome == OutcomeClass.CAPACITY
+        if silent and started_at is None and not answered:
+            continue
+        events: set[CapEvent] = set()
+        if outcome == OutcomeClass.OPTED_OUT:
+            events.add("refusal")
+        if said.hung_up:
+            events.add("hang_up")
+        if outcome in TECHNICAL and (answered or (answered is None and started_at is not None)):
+            events.add("abandoned_call")
+        at = max(datetime.fromisoformat(moment) for moment in (intent_at, over_at) if moment is not None)
+        yield Rung(at, frozenset(events))
 
 
 def next_call(call: type[Call]) -> ScalarSelect[UUID]:
@@ -240,6 +289,7 @@ def _facts(
     not_before: datetime | None = None,
     concluded: ProspectState | None = None,
     person_in_call: bool = False,
+    rung: tuple[Rung, ...] = (),
 ) -> Facts:
     definition = campaign.definition
     place = _place(definition.windows, country, tuple(sorted(states)), tuple(sorted(zones)))
@@ -263,6 +313,8 @@ def _facts(
         concluded=concluded,
         person_in_call=person_in_call,
         funds=campaign.funds,
+        caps=place.caps + tuple(Cap(cap.calls, cap.per, "the campaign") for cap in definition.caps),
+        rung=rung,
     )
 
 
@@ -273,6 +325,7 @@ class _Place:
     windows: tuple[ZonedWindow, ...]
     refusal: str | None
     consent_needed: bool
+    caps: tuple[Cap, ...]
 
 
 @lru_cache(maxsize=4096)  # as many as a large campaign has combinations of states and zones
@@ -283,4 +336,9 @@ def _place(window: CallingWindow, country: str | None, states: tuple[str, ...], 
         windows=own + zoned_windows(rules, zones),
         refusal=rules.refusal,
         consent_needed=any(rule.consent != "none" for rule in rules.jurisdictions),
+        caps=tuple(
+            Cap(cap.calls, cap.period, rule.code, cap.counts, cap.after)
+            for rule in rules.jurisdictions
+            for cap in rule.caps
+        ),
     )

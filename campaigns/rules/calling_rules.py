@@ -242,6 +242,8 @@ def _cap(given: Mapping[str, Any]) -> AttemptCap:
     period = timedelta(hours=given.get("hours", 0), days=given.get("days", 0)) or None
     if period is None and after is None:
         raise InvalidDefinition("a cap without an event needs hours or days")
+    if given["calls"] < 1 and after is None:
+        raise InvalidDefinition("a cap without an event permits at least one call")
     return AttemptCap(
         calls=given["calls"],
         period=period,

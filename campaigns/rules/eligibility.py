@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from campaigns.rules.campaign_state import CampaignState
+from campaigns.rules.caps import Cap, Reached, Rung, reached
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.spending import Funds
 from campaigns.rules.windows import HORIZON, ZonedWindow, next_opening
@@ -30,6 +31,7 @@ class Reason(StrEnum):
     NO_RULE = "no_rule"
     NO_CONSENT = "no_consent"
     NO_ATTEMPTS_LEFT = "no_attempts_left"
+    CAP_REACHED = "cap_reached"
     NO_OPENING = "no_opening"
     NOT_BEFORE = "not_before"
     OUTSIDE_WINDOW = "outside_window"
@@ -66,6 +68,11 @@ class Facts:
     """Whether another call than the one being decided holds the person."""
     funds: Funds | None = None
     """The campaign's budget, where it has one."""
+    caps: tuple[Cap, ...] = ()
+    """Those of the campaign and of every place that the person may be in."""
+    rung: tuple[Rung, ...] = ()
+    """The latest calls to the person, of all campaigns and from all numbers."""
+    debt_collection: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +178,28 @@ def _budget(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 - on
     return Refused(Reason.NO_ATTEMPTS_LEFT, detail, ProspectState.EXHAUSTED)
 
 
+def _cap(facts: Facts, now: datetime) -> Reached | None:
+    binding = [cap for cap in facts.caps if cap.binds(consented=facts.consented, debt_collection=facts.debt_collection)]
+    return reached(binding, facts.rung, now)
+
+
+def _caps(facts: Facts, now: datetime) -> Refused | None:
+    cap = _cap(facts, now)
+    if cap is None:
+        return None
+    # For good is only as long as the rules, the campaign and the consent stay what they are.
+    becomes = ProspectState.HELD if cap.until is None else ProspectState.WAITING
+    return Refused(Reason.CAP_REACHED, str(cap.cap), becomes, cap.until)
+
+
 def _hour(facts: Facts, now: datetime) -> Refused | None:
     """The first opening at or after every other known wait, so that one look gives the right due time."""
     if not facts.zones_known or facts.rule_refusal is not None:
         return None
-    earliest = max(moment for moment in (now, facts.not_before, facts.starts_at) if moment is not None)
+    cap = _cap(facts, now)
+    capped_until = None if cap is None else cap.until
+    wished = max(moment for moment in (now, facts.not_before, facts.starts_at) if moment is not None)
+    earliest = wished if capped_until is None else max(wished, capped_until)
     opening = next_opening(facts.windows, earliest, closing=CLOSING, until=facts.ends_at)
     if opening is None:
         if facts.ends_at is not None and facts.ends_at - earliest <= HORIZON:
@@ -183,6 +207,10 @@ def _hour(facts: Facts, now: datetime) -> Refused | None:
         return Refused(Reason.NO_OPENING, "the calling windows do not meet in the next two weeks", ProspectState.HELD)
     if opening <= now:
         return None
+    if cap is not None and capped_until is not None:
+        without = next_opening(facts.windows, wished, closing=CLOSING, until=facts.ends_at)
+        if without is not None and without < capped_until:
+            return Refused(Reason.CAP_REACHED, str(cap.cap), ProspectState.WAITING, opening)
     if facts.not_before is not None and opening <= facts.not_before:
         return Refused(Reason.NOT_BEFORE, "not due before then", ProspectState.WAITING, opening)
     return Refused(Reason.OUTSIDE_WINDOW, "outside the calling window", ProspectState.WAITING, opening)
@@ -213,6 +241,7 @@ _CHECKS: tuple[Callable[[Facts, datetime], Refused | None], ...] = (
     _permission,
     _place,
     _budget,
+    _caps,
     _hour,
     _person,
     _money,

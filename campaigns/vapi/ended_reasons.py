@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -31,6 +31,8 @@ class ReasonFacts:
     """Whether a person spoke; None where the reason leaves it open. A hint: the turns of a conversation weigh more."""
     no_line: bool = False
     """Whether every line of the account was in use."""
+    hung_up: bool = False
+    """Whether the person ended the call, or may have."""
 
 
 NOTHING_SAID: Final = ReasonFacts(OutcomeClass.UNKNOWN, rang=True, answered=None)
@@ -43,7 +45,8 @@ def ending_class(reason: str | None) -> ReasonFacts:
     table = _table()
     outcome, answered = table.known.get(reason) or table.guess(reason)
     rang, no_line = not table.never_rang.search(reason), bool(_NO_LINE.search(reason))
-    return ReasonFacts(outcome, rang=rang, answered=answered, no_line=no_line)
+    hung_up = bool(table.hung_up.search(reason))
+    return ReasonFacts(outcome, rang=rang, answered=answered, no_line=no_line, hung_up=hung_up)
 
 
 def published_reasons() -> dict[str, OutcomeClass]:
@@ -57,6 +60,7 @@ class _Table:
     known: dict[str, _Verdict]
     published: frozenset[str]
     never_rang: re.Pattern[str]
+    hung_up: re.Pattern[str]
     fallback: tuple[tuple[re.Pattern[str], _Verdict], ...]
 
     def guess(self, reason: str) -> _Verdict:
@@ -74,9 +78,14 @@ def _table() -> _Table:
     return _Table(
         known=known,
         published=frozenset(known.keys() - unpublished),
-        never_rang=re.compile("|".join(f"(?:{pattern})" for pattern in data["never_rang"])),
+        never_rang=_any_of(data["never_rang"]),
+        hung_up=_any_of(data["hung_up"]),
         fallback=tuple((re.compile(entry["pattern"]), _verdict(entry)) for entry in data["fallback"]),
     )
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
 
 
 def _verdict(entry: dict[str, Any]) -> _Verdict:

@@ -257,3 +257,19 @@ def test_reasons_of_older_payloads_are_known_though_not_published(reason: str, o
 @given(st.text())
 def test_no_reason_is_an_error(reason: str) -> None:
     assert ending_class(reason).outcome in OutcomeClass
+
+
+def test_who_ended_a_call_is_said_only_where_it_may_have_been_the_person() -> None:
+    hung_up = {reason for reason in published_reasons() if ending_class(reason).hung_up}
+    assert hung_up == {
+        "customer-ended-call",
+        "customer-ended-call-before-warm-transfer",
+        "customer-ended-call-after-warm-transfer-attempt",
+        "customer-ended-call-during-transfer",
+        "call.in-progress.twilio-completed-call",
+        "call.in-progress.sip-completed-call",
+        "vonage-completed",
+    }
+    assert ending_class("hangup").hung_up
+    assert ending_class("customer-ended-call-of-a-new-kind").hung_up
+    assert not ending_class(None).hung_up

@@ -14,7 +14,7 @@ from campaigns.rules.definition.forecast import Expected
 from campaigns.rules.definition.money import Budget, Prices, exact
 from campaigns.rules.definition.people import Consent, Mapping_
 from campaigns.rules.definition.section import Section, Slug
-from campaigns.rules.definition.trying import Breaker, RetryPlan
+from campaigns.rules.definition.trying import Breaker, CallCap, RetryPlan
 from campaigns.rules.definition.voicemail import Voicemail
 from campaigns.rules.fields import Duration, Instant, Region, TransientAssistant, TransientSquad, Whole, Window, Zone
 
@@ -47,6 +47,8 @@ class CampaignDefinition(Section):
     default_region: Region | None = None
     consent: Consent | None = None
     retry: RetryPlan = RetryPlan()
+    caps: tuple[CallCap, ...] = ()
+    """The most calls to one person; those of all campaigns count."""
     breaker: Breaker = Breaker()
     prices: Prices | None = None
     budget: Budget | None = None

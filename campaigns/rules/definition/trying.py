@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, PlainSerializer, model_validator
 
+from campaigns.rules.caps import MOST_CALLS
 from campaigns.rules.definition.section import Section
 from campaigns.rules.fields import Duration, Number, Whole
 from campaigns.rules.outcome import OutcomeClass
@@ -43,6 +44,19 @@ class RetryPlan(Section):
             raise ValueError(
                 f"max_calls ({self.max_calls}) counts every call and cannot be below max_attempts ({self.max_attempts})"
             )
+        return self
+
+
+class CallCap(Section):
+    """The most calls to one person in any period of that length, whichever campaigns and numbers they come from."""
+
+    calls: Whole = Field(ge=1, le=MOST_CALLS)
+    per: Duration
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> Self:
+        if self.per < timedelta(minutes=1):
+            raise ValueError('per must be at least "1m"')
         return self
 
 
