@@ -25,6 +25,9 @@ NOT_OURS = ("OUTBOUND_", "VAPI_", "DATABASE_URL", "REDIS_URL", "FLOWER_")
 BRISK = {"dial": [0.5, 2], "ring": [3, 8], "no_answer": [6, 12], "busy": [1, 4], "talk": [8, 40], "voicemail": [5, 10]}
 """Simulated seconds: people who hurry, so that a campaign's length is ours and not theirs."""
 
+CONTENT = {"interested": 1, "not_interested": 1}
+"""What a person wants who answers: neither another call nor none ever again, unless a test is about these."""
+
 
 class NotInTime(AssertionError):
     """Something that must happen did not."""
@@ -149,7 +152,8 @@ class Provider(Process):
         self.client = httpx.Client(
             base_url=self.url, headers={"authorization": f"Bearer {KEY}"}, timeout=10, trust_env=False
         )
-        self.set(**{"key": KEY, "credentials": {CREDENTIAL: SECRET}, "durations": BRISK} | settings)
+        plain = {"key": KEY, "credentials": {CREDENTIAL: SECRET}, "durations": BRISK, "moods": CONTENT}
+        self.set(**plain | settings)
 
     def set(self, **changes: Any) -> None:
         """Change the scenario for what happens from now on."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from celery import Celery, Task
@@ -25,6 +25,8 @@ from campaigns.rules.definition import AccountDefinition
 from campaigns.settings import secret, settings
 from campaigns.vapi.client import Client
 from workers.timetable import timetable
+
+Id = TypeVar("Id", UUID, int)
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +169,7 @@ def one_line(what: str) -> Iterator[None]:
         log.error("%s failed: %s: %s", what, type(problem).__name__, str(problem).splitlines()[:1])  # noqa: TRY400
 
 
-def for_each(what: str, ids: Sequence[UUID], act: Callable[[UUID], object]) -> bool:
+def for_each(what: str, ids: Sequence[Id], act: Callable[[Id], object]) -> bool:
     """Do it for one after another; a failure is logged and keeps none of the others. False where it failed for all."""
     done = 0
     for one in ids:

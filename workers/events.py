@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock
 from campaigns.clock import Moment
-from campaigns.pipeline import ceiling, doubting, ingesting, settling
+from campaigns.pipeline import ceiling, doubting, ingesting, settling, suppressing
 from campaigns.pipeline.ingesting import Applied
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.outcome import TECHNICAL
+from campaigns.rules.wishes import opted_out
 from campaigns.settings import settings
 from workers.app import app, for_each, hint, log, one_line, transaction, watch
 from workers.dispatch import refill
@@ -33,6 +34,19 @@ def sweep() -> None:
         waiting = ingesting.due(session, real=clock.read(session).real, limit=SWEEP_LIMIT)
     for start in range(0, len(waiting), LARGEST_BATCH):
         apply_all(waiting[start : start + LARGEST_BATCH])
+
+
+@app.task(name="events.suppress")
+def suppress() -> None:
+    """Finish the opt-outs of ended calls where nobody did. Run twice, the second finds them finished."""
+    with transaction() as session:
+        entries = suppressing.to_apply(session, limit=SWEEP_LIMIT)
+    for_each("applying do-not-call entry", entries, _apply_entry)
+
+
+def _apply_entry(entry_id: int) -> None:
+    with transaction() as session:
+        suppressing.apply(session, entry_id, now=clock.read(session).now)
 
 
 def apply_all(event_ids: Sequence[int], *, more: int = 0) -> None:
@@ -81,10 +95,16 @@ def _settle(session: Session, applied: Sequence[Applied], moment: Moment) -> Non
 
 
 def draw_conclusions(applied: Sequence[Applied]) -> None:
-    """What calls' ends, once committed, mean for others: a line is free, or there are fewer, or nothing works.
+    """What calls' ends, once committed, mean for others: a person is to be left alone, a line is free, or there are
+    fewer, or nothing works.
 
     And where a request became a call without an answer, the provider is there.
     """
+    stops = [each.call_id for each in applied if _is_opt_out(each)]
+    if stops:
+        with transaction() as session:
+            entries = suppressing.said_in(session, stops)
+        for_each("applying do-not-call entry", entries, _apply_entry)
     for account_id in sorted({each.account_id for each in applied if each.found}):
         with one_line(f"trusting account {account_id}"), transaction() as session:
             doubting.trust(session, account_id, real=clock.read(session).real)
@@ -98,6 +118,11 @@ def draw_conclusions(applied: Sequence[Applied]) -> None:
     for_each("watching campaign", sorted(failing), watch)
     for account_id in sorted({each.account_id for each in applied if each.freed}):
         hint(refill, str(account_id))
+
+
+def _is_opt_out(applied: Applied) -> bool:
+    signals = applied.locked.campaign.definition.signals
+    return applied.ending is not None and opted_out(applied.ending, signals) is not None
 
 
 def _keep_failure(event_id: int, problem: Exception) -> None:

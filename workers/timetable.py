@@ -24,6 +24,7 @@ class Tick:
 TICKS = (
     Tick("dispatch.tick", 1.0, "the net under the wake that follows every ended call"),
     Tick("events.sweep", 2.0, "finds stored events whose hint was lost, and retries those that failed"),
+    Tick("events.suppress", 2.0, "finishes the opt-outs of ended calls where the process that settled them died"),
     Tick("upkeep.ask", 2.0, "asks about calls whose answer or whose webhooks are missing"),
     Tick("upkeep.withdraw", 2.0, "ends calls that wait for a line and may not start any more"),
     Tick("upkeep.advance", 2.0, "starts, ends and completes campaigns"),

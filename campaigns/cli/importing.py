@@ -100,12 +100,12 @@ def import_(
             raise InvalidInput(
                 "--rejected: not with --background; `outbound prospects rejected` writes them afterwards"
             )
-        source = _open(file, stack)
-        path = _rejected_path(file, rejected)
+        source = open_source(file, stack)
+        path = rejected_path(file, rejected)
         facts = _campaign(url, campaign)
         used, unchecked = _variables_said(facts)
         wishes = Wishes(
-            shape=Shape(format=format_, encoding=encoding, delimiter=_separator(delimiter), sheet=sheet),
+            shape=Shape(format=format_, encoding=encoding, delimiter=separator(delimiter), sheet=sheet),
             mapping=_mapping(facts.definition.mapping, column or []),
             default_region=region,
             used=used,
@@ -249,11 +249,12 @@ def _mapping(said: Mapping_, columns: list[str]) -> Mapping_:
     return said.model_copy(update={**changed, "variables": variables})
 
 
-def _separator(said: str | None) -> str | None:
-    separator = {"tab": "\t", "\\t": "\t"}.get(said or "", said)
-    if separator is not None and len(separator) != 1:
+def separator(said: str | None) -> str | None:
+    """What separates cells, as it was said. Raises `InvalidInput`."""
+    found = {"tab": "\t", "\\t": "\t"}.get(said or "", said)
+    if found is not None and len(found) != 1:
         raise InvalidInput(f"--delimiter {said!r}: say one character, or tab")
-    return separator
+    return found
 
 
 def _preview(opened: OpenList, *, as_json: bool) -> dict[str, Any]:
@@ -301,7 +302,7 @@ def _preview(opened: OpenList, *, as_json: bool) -> dict[str, Any]:
     typer.echo(
         f"{rows:,} rows: {people:,} people, {repeated:,} repeated, {rejected:,} would be rejected; nothing is stored"
     )
-    _print_reasons(reasons)
+    print_reasons(reasons)
     say("who is in the campaign already shows when the list is imported")
     return found
 
@@ -330,17 +331,18 @@ def _print_report(report: Report, path: Path) -> None:
         say(f"{report.elsewhere:,} of the new people are called by another running campaign, too")
     if report.not_waiting:
         print_table("In the campaign, but not called as things are", ("why", "people"), report.not_waiting.items())
-    _print_reasons(report.reasons)
+    print_reasons(report.reasons)
     if report.rejected:
         typer.echo(f"rejected rows: {shown_path(path)}; correct them there and import that file")
 
 
-def _print_reasons(reasons: Mapping[str, int]) -> None:
+def print_reasons(reasons: Mapping[str, int]) -> None:
+    """Rejected rows by what is wrong with them."""
     if reasons:
         print_table("Rejected", ("reason", "rows"), sorted(reasons.items(), key=lambda item: -item[1]))
 
 
-def _open(file: Path, stack: ExitStack) -> BinaryIO:
+def open_source(file: Path, stack: ExitStack) -> BinaryIO:
     """The file; standard input, and what else can be read only once, as one that can be read twice."""
     source: BinaryIO = sys.stdin.buffer
     if str(file) != "-":
@@ -358,7 +360,7 @@ def _open(file: Path, stack: ExitStack) -> BinaryIO:
     return kept
 
 
-def _rejected_path(file: Path, wanted: Path | None) -> Path:
+def rejected_path(file: Path, wanted: Path | None) -> Path:
     """Where rejected rows are to go. Refused before anything is imported where that cannot work."""
     if wanted is not None:
         if wanted.exists() and file.exists() and wanted.samefile(file):

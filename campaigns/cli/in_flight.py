@@ -10,23 +10,28 @@ from uuid import UUID
 import typer
 
 from campaigns import db
-from campaigns.pipeline import scheduling
+from campaigns.pipeline import scheduling, suppressing
 from campaigns.rules.call_state import CallState
 from campaigns.rules.timing import Timing
 
 InFlight = Sequence[tuple[UUID, CallState]]
 
 
-def wait_for_sending(url: str, campaign: str | None, *, person_id: int | None = None) -> InFlight:
+def wait_for_sending(
+    url: str, campaign: str | None, *, person_id: int | None = None, suppressed: bool = False
+) -> InFlight:
     """The calls in flight, of one campaign or of all, once every request about to leave has left or given up.
 
-    With `person_id` only those of that person.
+    With `person_id` only those of that person; with `suppressed` those of people who are not to be called any more.
     """
     deadline = time.monotonic() + (Timing().send_budget + timedelta(seconds=1)).total_seconds()
     while True:
         with db.transaction(url) as session:
             campaign_id = None if campaign is None else scheduling.find(session, campaign).id
-            in_flight = scheduling.still_in_flight(session, campaign_id, person_id=person_id)
+            if suppressed:
+                in_flight = suppressing.in_flight(session, campaign_id)
+            else:
+                in_flight = scheduling.still_in_flight(session, campaign_id, person_id=person_id)
         if time.monotonic() > deadline or not any(state is CallState.PLACING for _, state in in_flight):
             return in_flight
         time.sleep(0.1)

@@ -11,11 +11,14 @@ from campaigns import clock, db
 from campaigns.cli.database import database, transaction, who
 from campaigns.cli.in_flight import as_json as in_flight_json
 from campaigns.cli.in_flight import name_them, wait_for_sending
-from campaigns.cli.output import AsJson, print_json, print_table
+from campaigns.cli.output import AsJson, print_json, print_table, say
 from campaigns.cli.prospects import read_number
+from campaigns.cli.stopping import import_stops
 from campaigns.pipeline import scheduling, suppressing
 
 suppressions = typer.Typer(no_args_is_help=True, help="Who is not to be called: in one campaign or in all.")
+
+suppressions.command("import")(import_stops)
 
 Phone = Annotated[str, typer.Argument(help="A number with its country code.")]
 Only = Annotated[str | None, typer.Option(help="Only in this campaign [default: in every one].")]
@@ -78,17 +81,22 @@ def list_(
     *,
     campaign: Annotated[str | None, typer.Option(help="Only who is not called in this campaign.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 100,
+    before: Annotated[
+        int | None, typer.Option(min=1, help="Go on after the entry of this id, the last one of the page before.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Who is not to be called, the latest first.
 
-    Example: outbound suppressions list --campaign spring
+    Example: outbound suppressions list --campaign spring --limit 1000 --json
     """
     with transaction() as session:
         campaign_id = None if campaign is None else scheduling.find(session, campaign).id
-        found = suppressing.entries(session, campaign_id=campaign_id, limit=limit)
+        found = suppressing.entries(session, campaign_id=campaign_id, limit=limit, before=before)
     if as_json:
         print_json([asdict(entry) for entry in found])
     else:
         rows = [(each.phone, each.campaign or "every campaign", each.reason, each.since) for each in found]
         print_table("Not to be called", ("phone", "campaign", "why", "since"), rows)
+        if len(found) == limit:
+            say(f"there may be more: --before {found[-1].id}")

@@ -73,12 +73,12 @@ def _go_on(
     with ThreadPoolExecutor(1) as writer:  # while the server stores a lot, the people of the next one are looked up
         stored: Future[None] | None = None
         for found in read_ahead(opened, skip=done, size=size):
-            met = _again(partial(_meet, url, campaign_id, found.lot))
+            met = again(partial(_meet, url, campaign_id, found.lot))
             if stored is not None:
                 stored.result()
                 progress(done, read)
             store = partial(_store, url, import_id, campaign_id, opened, found, met, done)
-            stored = writer.submit(_again, store)
+            stored = writer.submit(again, store)
             done, read = done + found.lot.rows, found.read
         if stored is not None:
             stored.result()
@@ -191,7 +191,7 @@ def _store(
         storing.store(session, import_id, opened.reader, found.lot, met, after=after, read=found.read, now=now)
 
 
-def _again(do: Callable[[int], Done]) -> Done:
+def again(do: Callable[[int], Done]) -> Done:
     """Do it, in transactions of its own, until nobody else is in the way; it is told which time it is."""
     for turn in range(1, TRIES):
         try:

@@ -49,10 +49,15 @@ class Suppression(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"))
     campaign_id: Mapped[UUID | None] = mapped_column(ForeignKey("campaigns.id"))
     reason: Mapped[str]
+    call_id: Mapped[UUID | None] = mapped_column(ForeignKey("calls.id", ondelete="SET NULL"), unique=True)
+    """The call in which the person said so."""
     created_at: Mapped[datetime]
+    applied_at: Mapped[datetime | None]
+    """When whoever waited was done because of it; NULL: about to be. Nobody is called meanwhile either."""
     lifted_at: Mapped[datetime | None]
 
     __table_args__ = (
+        Index("ix_suppressions_to_apply", "id", postgresql_where=text("applied_at IS NULL")),
         Index("ix_suppressions_active", "person_id", postgresql_where=text("lifted_at IS NULL")),
         Index(
             "uq_suppressions_active",
@@ -179,6 +184,8 @@ class Prospect(Base):
     not_before: Mapped[datetime | None]
     """The wish behind `due_at`: the calling window may only move it later."""
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    own_priority: Mapped[int | None] = mapped_column(SmallInteger)
+    """Their priority after the call that they were promised; NULL: none was."""
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     """Calls that count against the campaign's `max_attempts`, without those forgiven."""
     calls: Mapped[int] = mapped_column(SmallInteger, server_default="0")

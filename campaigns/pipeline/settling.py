@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Table, bindparam, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from campaigns.ledger import Locked, count, lock_all, set_state, spending, wait_again
-from campaigns.models import Call, Outcome, Prospect
+from campaigns.models import Call, Change, Outcome, Prospect, Suppression
 from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import CampaignDefinition
-from campaigns.rules.outcome import TECHNICAL, Ending, OutcomeClass
+from campaigns.rules.outcome import TECHNICAL, WISHES, Ending, OutcomeClass
 from campaigns.rules.prospect_state import FINAL, ProspectState
 from campaigns.rules.retry import Again, Done, after
 from campaigns.rules.spending import COST_GRACE
 from campaigns.rules.timing import Timing
+from campaigns.rules.wishes import opted_out, understood
 
 SETTLED_BY_THE_END = frozenset({OutcomeClass.BUSY, OutcomeClass.NO_ANSWER})
 """Nobody spoke, so no report can bring an opt-out or a callback: the end alone settles these."""
@@ -49,6 +52,11 @@ _UNPRICED = (
 )
 _Again = dict[Prospect, str | None]
 """Who wants to be called again, with the reason."""
+_NO_MORE = (
+    upsert(cast("Table", Suppression.__table__))
+    .on_conflict_do_nothing()
+    .returning(Suppression.person_id, Suppression.call_id)
+)
 
 
 def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dict[UUID, ProspectState]:
@@ -56,15 +64,25 @@ def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dic
 
     Returns the prospects' states by the ids of their calls, without the calls whose report is still waited for. A
     later report may revise the outcome or cancel a due time; it never makes a final prospect due again.
+
+    Who asked not to be called is called by no campaign as soon as this is committed, whatever else is known of the
+    call. That those who wait for a call are done is left to `suppressing`: people are locked before prospects.
     """
     locked = {each.call_id: each.locked for each in ends if each.locked is not None}
     locked |= lock_all(session, {each.call_id for each in ends} - locked.keys(), timing=timing)
     kept = {outcome.call_id: outcome for outcome in session.scalars(_KEPT, {"ids": list(locked)})}
     settled: list[Locked] = []
     again: _Again = {}
+    opt_outs: dict[int, tuple[Call, str]] = {}
     for each in ends:
         one = locked.get(each.call_id)
-        if one is None or one.call.state is not CallState.ENDED:
+        if one is None:
+            continue
+        found = None if each.ending is None else opted_out(each.ending, one.campaign.definition.signals)
+        was = kept.get(each.call_id)
+        if found is not None and (was is None or was.outcome is not OutcomeClass.OPTED_OUT):
+            opt_outs[one.call.person_id] = (one.call, found)
+        if one.call.state is not CallState.ENDED:
             continue
         if one.prospect in again:  # what came first is finished first
             wait_again(session, again, now=now)
@@ -73,6 +91,8 @@ def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dic
             settled.append(one)
     if again:
         wait_again(session, again, now=now)
+    if opt_outs:
+        _suppress(session, opt_outs, now=now)
     return {one.call.id: one.prospect.state for one in settled}
 
 
@@ -86,6 +106,29 @@ def give_up_on_costs(session: Session, *, now: datetime, timing: Timing, limit: 
     for one in unpriced:
         spending.charge(one.call, one.campaign.definition, one.call.reserved or Decimal(0), estimated=True)
     return len(unpriced)
+
+
+def _suppress(session: Session, opt_outs: Mapping[int, tuple[Call, str]], *, now: datetime) -> None:
+    """No campaign calls these people any more; each call says so once, so that what is lifted later stays lifted."""
+    rows = [
+        {"person_id": person_id, "call_id": call.id, "reason": _why(found), "created_at": now}
+        for person_id, (call, found) in sorted(opt_outs.items())  # in one order: two of these wait for each other
+    ]
+    session.flush()
+    for person_id, call_id in session.execute(_NO_MORE, rows):
+        change = {
+            "at": now,
+            "who": "outbound",
+            "what": "suppress",
+            "subject": f"person:{person_id}",
+            "after": {"campaign": None, "call": str(call_id)},
+            "why": _why(opt_outs[person_id][1]),
+        }
+        session.execute(insert(Change).values(change))
+
+
+def _why(found: str) -> str:
+    return f"asked not to be called: {found}"
 
 
 def _as_withdrawn(call: Call, ending: Ending) -> Ending:
@@ -110,6 +153,7 @@ def _settle(
     ending = ended.ending
     if ending is not None:
         ending = _as_withdrawn(call, ending)
+        ending = replace(ending, outcome=understood(ending, definition.signals))
         if ending.reason is not None and ending.outcome is not OutcomeClass.CAPACITY:
             call.blocked = False  # it got its line, and we did not hear of it
         outcome = _keep(session, call, outcome, ending, learned=ended.learned, now=now)
@@ -199,6 +243,8 @@ def _keep(
         )
         session.add(outcome)
     elif outcome.complete and not ending.complete:
+        if ending.outcome is OutcomeClass.OPTED_OUT:
+            outcome.outcome = ending.outcome
         return outcome
     facts: dict[str, Any] = {
         "ended_reason": ending.reason,
@@ -215,8 +261,11 @@ def _keep(
     for name, value in facts.items():
         if value is not None and (ending.complete or getattr(outcome, name) in (None, {})):
             setattr(outcome, name, value)
-    # A report without a reason adds what it has: what the reason heard before meant stands.
-    if (ending.complete and ending.reason is not None) or outcome.outcome == OutcomeClass.UNKNOWN:
+    # A report without a reason adds what it has: what the reason heard before meant stands. An opt-out stands for good.
+    told = ending.complete and (ending.reason is not None or ending.outcome in WISHES)
+    if outcome.outcome is not OutcomeClass.OPTED_OUT and (
+        told or ending.outcome is OutcomeClass.OPTED_OUT or outcome.outcome is OutcomeClass.UNKNOWN
+    ):
         outcome.outcome = ending.outcome
     outcome.complete = outcome.complete or ending.complete
     outcome.learned = learned

@@ -41,6 +41,9 @@ TECHNICAL = frozenset(
 )
 """Classes whose cause lies with the machines, not with the person who was called."""
 
+WISHES = frozenset({OutcomeClass.OPTED_OUT, OutcomeClass.CALLBACK})
+"""Classes that come from what the person said, whatever the call ended by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -49,7 +52,7 @@ class Ending:
     reason: str | None
     """The provider's own word, kept as it came."""
     outcome: OutcomeClass
-    """The class of `reason` alone; `classify` weighs the rest."""
+    """The class of `reason` alone; `wishes.understood` weighs what was said."""
     rang: bool
     """False only where the reason proves that the telephone never rang."""
     no_line: bool = False
@@ -67,6 +70,12 @@ class Ending:
     structured: Mapping[str, Any] = field(default_factory=dict)
     transcript: str | None = None
     recording: str | None = None
+    said: tuple[str, ...] = ()
+    """What the person said, turn by turn; of a machine that answered, its greeting."""
+    replied: tuple[str, ...] = ()
+    """What the assistant said."""
+    tools: frozenset[str] = frozenset()
+    """The names of the tools that were called in the conversation."""
     complete: bool = False
     """True for an end-of-call report or the provider's finished record: nothing more is expected."""
 

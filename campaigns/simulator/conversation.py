@@ -15,6 +15,8 @@ from campaigns.simulator.chance import dice
 from campaigns.simulator.clock import epoch_ms
 from campaigns.simulator.scenario import Mood, Outcome
 
+_TAKEN_OFF = "I am sorry for the trouble. I will take you off our list right away."
+_OFF_THE_LIST = re.compile(r"do_?not_?call|dnc|opt_?out|off_?the_?list|unsubscribe|remove", re.IGNORECASE)
 _LINES: dict[Mood, tuple[tuple[str, str], ...]] = {
     Mood.INTERESTED: (
         ("user", "Oh, hello. Yes, I have a minute."),
@@ -38,7 +40,7 @@ _LINES: dict[Mood, tuple[tuple[str, str], ...]] = {
     ),
     Mood.OPT_OUT: (
         ("user", "Please do not call this number again."),
-        ("bot", "I am sorry for the trouble. I will take you off our list right away."),
+        ("bot", _TAKEN_OFF),
         ("user", "Do that. Goodbye."),
     ),
 }
@@ -93,8 +95,11 @@ class Story:
     @property
     def openai_messages(self) -> list[dict[str, str]]:
         """The same messages in the other shape that Vapi sends along."""
-        role = {"bot": "assistant"}
-        return [{"role": role.get(said["role"], said["role"]), "content": said["message"]} for said in self.messages]
+        role = {"bot": "assistant", "tool_calls": "assistant", "tool_call_result": "tool"}
+        return [
+            {"role": role.get(said["role"], said["role"]), "content": said.get("message", said.get("result", ""))}
+            for said in self.messages
+        ]
 
 
 def tell(call: Call, seed: int) -> Story:
@@ -131,7 +136,25 @@ def _messages(call: Call) -> list[dict[str, Any]]:
             break
         told.append(_said(role, text, start, begin, length))
         at += words * pace
+        if text == _TAKEN_OFF:
+            told += _tool_calls(call, start, at)
     return told
+
+
+def _tool_calls(call: Call, start: datetime, at: float) -> list[dict[str, Any]]:
+    """What the assistant does for somebody who wants no more calls: it calls a tool of its own whose name says so."""
+    model = call.assistant.get("model") or {}
+    names = [str((tool.get("function") or {}).get("name")) for tool in model.get("tools") or []]
+    name = next((name for name in names if _OFF_THE_LIST.search(name)), None)
+    if name is None:
+        return []
+    tool_id = f"call_{uuid5(NAMESPACE_URL, f'{call.id}/{name}').hex[:24]}"
+    when = {"time": epoch_ms(start + timedelta(seconds=at)), "secondsFromStart": round(at, 3)}
+    asked = {"id": tool_id, "type": "function", "function": {"name": name, "arguments": "{}"}}
+    return [
+        {"role": "tool_calls", "toolCalls": [asked], "message": "", **when},
+        {"role": "tool_call_result", "toolCallId": tool_id, "name": name, "result": "done", **when},
+    ]
 
 
 def _said(role: str, text: str, start: datetime, begin: float, length: float) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from campaigns.rules.outcome import Ending, OutcomeClass
 from campaigns.vapi.ended_reasons import ending_class
@@ -47,7 +47,8 @@ def read_ending(message: Json, call: Json, *, complete: bool) -> Ending:
     started_at = instant(message.get("startedAt")) or instant(call.get("startedAt"))
     artifacts = (mapping(message, "artifact"), mapping(call, "artifact"))
     analyses = (mapping(message, "analysis"), mapping(call, "analysis"))
-    spoke = _spoke(artifacts, message, call)
+    talk = _conversation(*artifacts, message, call)
+    spoke = talk.spoke
     if facts.outcome is OutcomeClass.VOICEMAIL:
         answered: bool | None = False  # the user's turns are the machine's greeting
     else:
@@ -67,6 +68,9 @@ def read_ending(message: Json, call: Json, *, complete: bool) -> Ending:
         structured=_structured(analyses, artifacts),
         transcript=_text(artifacts[0], analyses[0], message, artifacts[1], call, key="transcript"),
         recording=_recording(artifacts, message, call),
+        said=talk.said,
+        replied=talk.replied,
+        tools=talk.tools,
         complete=complete,
     )
 
@@ -115,17 +119,64 @@ def _text(*places: Json, key: str) -> str | None:
     return next((found for place in places if (found := text(place.get(key)))), None)
 
 
-def _spoke(artifacts: Iterable[Json], *legacy: Json) -> bool | None:
+class _Conversation(NamedTuple):
+    """Who said what, and which tools were called."""
+
+    spoke: bool | None
     """Whether the person called said anything; None where no turn of anybody's is recorded."""
-    for place in (*artifacts, *legacy):
+    said: tuple[str, ...] = ()
+    replied: tuple[str, ...] = ()
+    tools: frozenset[str] = frozenset()
+
+
+def _conversation(*places: Json) -> _Conversation:
+    """The conversation of the first place that has one, with the tools that any of them names."""
+    spoke: bool | None = None
+    said: tuple[str, ...] = ()
+    replied: tuple[str, ...] = ()
+    tools: set[str] = set()
+    for place in places:
         for key in ("messages", "messagesOpenAIFormatted"):
             turns = [turn for turn in _objects(place.get(key)) if turn.get("role") != "system"]
-            if turns:
-                return any(
-                    turn.get("role") == "user" and (text(turn.get("message")) or text(turn.get("content")))
-                    for turn in turns
-                )
-    return None
+            for turn in turns:
+                if turn.get("role") not in _SPEAKERS or "tool_calls" in turn:
+                    tools.update(_tools(turn))
+            if turns and spoke is None:
+                said, replied = _joined(turns, _PERSON), _joined(turns, _ASSISTANT)
+                spoke = bool(said)
+    return _Conversation(spoke, said, replied, frozenset(tools))
+
+
+_PERSON: Final = frozenset({"user"})
+_ASSISTANT: Final = frozenset({"bot", "assistant"})
+_SPEAKERS: Final = _PERSON | _ASSISTANT
+
+
+def _joined(turns: Iterable[Json], speaker: frozenset[str]) -> tuple[str, ...]:
+    """What one of the two said. What the transcriber cut in the middle of a sentence is put together again."""
+    said: list[str] = []
+    going_on = False
+    for turn in turns:
+        if turn.get("role") not in _SPEAKERS:
+            continue
+        words = text(turn.get("message")) or text(turn.get("content"))
+        if turn.get("role") not in speaker:
+            going_on = False
+        elif words:
+            if going_on:
+                said[-1] += f" {words}"
+            else:
+                said.append(words)
+            going_on = True
+    return tuple(said)
+
+
+def _tools(turn: Json) -> Iterator[str]:
+    """The tools that a turn calls, or whose result it is."""
+    for asked in (turn, *_objects(turn.get("toolCalls")), *_objects(turn.get("tool_calls"))):
+        name = text(asked.get("name")) or text(mapping(asked, "function").get("name"))
+        if name:
+            yield name
 
 
 def _success(analyses: Iterable[Json]) -> str | None:

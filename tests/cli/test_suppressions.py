@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -53,3 +54,34 @@ def test_a_typing_error_suppresses_nobody(outbound: Outbound, live: UUID) -> Non
     said = outbound("suppressions", "add", NUMBER, "--campaign", "sprint").wrong()
     assert said == "campaign 'sprint' does not exist: `outbound campaign list` shows those that do"
     assert outbound("suppressions", "list", "--json").json() == []
+
+
+def test_a_list_is_previewed_imported_and_what_cannot_be_used_is_written(
+    outbound: Outbound, live: UUID, tmp_path: Path
+) -> None:
+    file = tmp_path / "dnc.csv"
+    file.write_text("Mobile,Why\n212-555-0142,by letter\n+1 212 555 0198,\n12345,\n212-555-0142,twice\n")
+    preview = outbound("suppressions", "import", str(file), "--region", "US", "--preview", "--json").json()
+    assert (preview["rows"], preview["numbers"], preview["rejected"]) == (4, 3, 1)
+    assert preview["columns"] == {"phone": "Mobile", "reason": "Why"}
+    assert outbound("suppressions", "list", "--json").json() == []
+    done = outbound("suppressions", "import", str(file), "--region", "US", "--why", "state list")
+    assert done.out.splitlines()[0] == (
+        "4 rows: 2 are not called any more in any campaign, 1 were on that list already, 1 rejected"
+    )
+    assert done.out.splitlines()[-1] == f"still in flight: call {live} is in_progress"
+    rejected = (tmp_path / "dnc.rejected.csv").read_text().splitlines()
+    assert rejected[0] == "Mobile,Why,rejected_line,rejected_column,rejected_value,rejected_reason"
+    assert rejected[1].startswith("12345,,4,Mobile,12345,")
+    listed = outbound("suppressions", "list", "--json", "--limit", "1").json()
+    more = outbound("suppressions", "list", "--json", "--before", str(listed[0]["id"])).json()
+    assert {each["phone"]: each["reason"] for each in [*listed, *more]} == {
+        NUMBER: "twice",
+        "+12125550198": "state list",
+    }
+    again = outbound("suppressions", "import", str(file), "--region", "US", "--json").json()
+    assert (again["added"], again["already_there"], again["rejected"]) == (0, 3, 1)
+    assert again["in_flight"] == [{"call": str(live), "state": "in_progress"}]
+    assert (
+        outbound("suppressions", "import", str(file), "--column", "zone=Why").wrong().startswith("--column 'zone=Why'")
+    )

@@ -14,6 +14,7 @@ from campaigns.rules.definition.forecast import Expected
 from campaigns.rules.definition.money import Budget, Prices, exact
 from campaigns.rules.definition.people import Consent, Mapping_
 from campaigns.rules.definition.section import Section, Slug
+from campaigns.rules.definition.signals import Signals
 from campaigns.rules.definition.trying import Breaker, CallCap, RetryPlan
 from campaigns.rules.definition.voicemail import Voicemail
 from campaigns.rules.fields import Duration, Instant, Region, TransientAssistant, TransientSquad, Whole, Window, Zone
@@ -49,6 +50,7 @@ class CampaignDefinition(Section):
     retry: RetryPlan = RetryPlan()
     caps: tuple[CallCap, ...] = ()
     """The most calls to one person; those of all campaigns count."""
+    signals: Signals = Signals()
     breaker: Breaker = Breaker()
     prices: Prices | None = None
     budget: Budget | None = None

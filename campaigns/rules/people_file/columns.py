@@ -111,6 +111,7 @@ def choose(
     sample: Sequence[Sequence[Any]] = (),
     default_region: str | None = None,
     used: Collection[str] = (),
+    with_variables: bool = True,
 ) -> Columns:
     """The columns of a list with this header. Where no heading names the numbers, the first rows may.
 
@@ -144,12 +145,25 @@ def choose(
             header, [place for place in range(len(header)) if place not in taken], sample, default_region
         )
         taken.add(roles[Role.PHONE])
+    if not with_variables:
+        return Columns(tuple(header), roles, {})
     also = {str(role): place for role, place in roles.items()}
     also |= {_variable_name(header[place]): place for place in roles.values()}
     inside |= {variable: place for variable, place in also.items() if variable in used and variable not in inside}
     taken.update(inside.values())
     own = _own_names(header, [place for place in range(len(header)) if place not in taken], set(inside))
     return Columns(tuple(header), roles, own | inside)
+
+
+def find(header: Sequence[str], headings: str, said: str | None, where: str) -> int | None:
+    """The column that was `said`, else the first with one of these headings; none where "" was said.
+
+    Raises `InvalidList` where the one that was said is not there.
+    """
+    if said is not None:
+        return _place(header, said, where) if said else None
+    plain = {_plain(name): place for place, name in reversed(list(enumerate(header)))}
+    return next((plain[each] for each in map(_plain, headings.split(", ")) if each in plain), None)
 
 
 def _place(header: Sequence[str], said: str, where: str) -> int:

@@ -1,0 +1,63 @@
+"""What of an ended call says that the person wants no more calls, or another one at another time."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+from campaigns.rules.definition.section import Section
+
+_WORD: Final = re.compile(r"[^\W_]+")
+_INSIDE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_APOSTROPHES: Final = str.maketrans("", "", "'\N{RIGHT SINGLE QUOTATION MARK}")
+
+
+def plain(text: str) -> str:
+    """Words without capitals and marks, as they are compared: `Take me off your LIST!`, `doNotCall`, `do_not_call`."""
+    return " ".join(_WORD.findall(_INSIDE.sub(" ", text.translate(_APOSTROPHES)))).casefold()
+
+
+def _sayable(text: str) -> str:
+    if not plain(text):
+        raise ValueError("holds no letters: name a field, a tool or some words")
+    return text
+
+
+Words = Annotated[str, Field(min_length=1, max_length=140), AfterValidator(_sayable)]
+
+
+class Signals(Section):
+    """What counts as an opt-out and what as a wish to be called back. A list that is given replaces its default.
+
+    A field is one of the structured answers, at whatever depth, in whatever spelling (`doNotCall`, `do_not_call`); with
+    `field=value` that answer alone counts, else whatever says yes.
+    """
+
+    opt_out_fields: tuple[Words, ...] = (
+        "do_not_call",
+        "do_not_contact",
+        "dnc",
+        "opt_out",
+        "opted_out",
+        "unsubscribe",
+    )
+    opt_out_tools: tuple[Words, ...] = ("do_not_call", "add_to_do_not_call", "opt_out")
+    """Tools that were called in the conversation, whatever came of it."""
+    opt_out_phrases: tuple[Words, ...] = (
+        "take me off your list",
+        "take me off the list",
+        "remove me from your list",
+        "remove my number",
+        "stop calling me",
+        "do not call me again",
+        "don't call me again",
+        "do not call this number",
+        "don't call this number",
+    )
+    """Said by the person, not by the assistant, which may explain how to opt out."""
+    opt_out_replies: tuple[Words, ...] = ()
+    """Said by the assistant, such as the phrase with which it ends such a call."""
+    callback_fields: tuple[Words, ...] = ("callback_time", "callback_at", "callback_requested", "callback")
+    """The answer holds when (an ISO time) or only that: the first of these with a time counts."""
