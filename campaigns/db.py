@@ -84,4 +84,5 @@ def check(url: str) -> None:
 
 @event.listens_for(Session, "before_commit")
 def _count_last(session: Session) -> None:
+    ledger.write_rulings(session)
     ledger.write_tallies(session)

@@ -19,7 +19,7 @@ from uuid import UUID
 import typer
 
 from campaigns import db
-from campaigns.cli.database import database
+from campaigns.cli.database import database, who
 from campaigns.cli.files import whole_file, write_rows
 from campaigns.cli.output import AsJson, bar, print_json, print_table, say, shown_path
 from campaigns.cli.preflight import variables_said
@@ -193,7 +193,7 @@ def _bring(url: str, campaign_id: UUID, opened: OpenList, source: str) -> tuple[
             progress.update(task, completed=read, note=note)
 
         try:
-            found = bring(url, campaign_id, opened, source=source, progress=tell)
+            found = bring(url, campaign_id, opened, source=source, who=who(), progress=tell)
         except KeyboardInterrupt:
             say("interrupted: what was stored stays, and the same command goes on after it")
             raise
@@ -202,7 +202,7 @@ def _bring(url: str, campaign_id: UUID, opened: OpenList, source: str) -> tuple[
 
 
 def _hand_over(url: str, campaign_id: UUID, opened: OpenList, source: str, *, as_json: bool) -> dict[str, Any]:
-    import_id, _ = begin(url, campaign_id, opened, source=source)
+    import_id, _ = begin(url, campaign_id, opened, source=source, who=who())
     with bar("hand over", unit="%") as progress:
         task = progress.add_task("hand over", total=opened.surveyed.size, note="")
         hand_over(url, import_id, opened.file, lambda done: progress.update(task, completed=done))

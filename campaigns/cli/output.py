@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -27,7 +29,7 @@ WIDEST = 10_000  # columns of a table that goes to a file or another program: no
 
 def say(text: str) -> None:
     """One line of remark, to stderr."""
-    notes.print(_one_line(text), markup=False, soft_wrap=True)
+    notes.print(one_line(text), markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -38,14 +40,20 @@ def print_json(value: Any) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table, to stdout; numbers stand to the right."""
     table = Table(title=title, title_justify="left")
-    body = [[_one_line(_shown(cell)) for cell in row] for row in rows]
+    body = [[one_line(_shown(cell)) for cell in row] for row in rows]
     for turn, column in enumerate(columns):
         numeric = bool(body) and all(row[turn].replace(",", "").replace(".", "").isdigit() for row in body if row[turn])
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*row)
-    wide = None if sys.stdout.isatty() else WIDEST
-    Console(highlight=False, markup=False, emoji=False, width=wide).print(table)
+    Console(highlight=False, markup=False, emoji=False, width=width()).print(table)
+
+
+def width() -> int:
+    """How many columns there are: the terminal's, or what COLUMNS says; else as many as anything needs."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return WIDEST
 
 
 def print_settings(title: str, values: Mapping[str, Any]) -> None:
@@ -106,7 +114,7 @@ def shown_path(path: Path) -> str:
         return str(path)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """`text` as a terminal may be given it: what a list or a provider wrote must not move its cursor."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from campaigns import clock
 from campaigns.cli.database import transaction
 from campaigns.cli.importing import import_, rejected_
 from campaigns.cli.output import AsJson, print_json, print_table
-from campaigns.errors import InvalidInput
-from campaigns.pipeline import reporting, scheduling, uploading
+from campaigns.cli.telling import local, print_story
+from campaigns.errors import InvalidInput, UnknownName
+from campaigns.pipeline import reporting, scheduling, tracing, uploading
 from campaigns.rules.phone import InvalidPhone, parse
 from campaigns.rules.prospect_state import ProspectState
 
@@ -82,25 +84,41 @@ def list_(
 
 @prospects.command()
 def trace(
-    phone: Annotated[str, typer.Argument(help="The person's number, with its country code.")],
+    phone: Annotated[str, typer.Argument(help="The person's number, or your own id of them (external_id).")],
     *,
+    region: Annotated[
+        str | None, typer.Option(help="The country of a number without a country code [default: the campaign's].")
+    ] = None,
+    campaign: Annotated[
+        str | None, typer.Option(help="Whose external id it is, where campaigns use the same for different people.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One person's whole story, over all campaigns, in the order it happened.
+    """One person's whole story, over all campaigns: what happened, what was decided and why, and what comes next.
 
     Example: outbound prospects trace +14155550142
     """
-    number = read_number(phone)
     with transaction() as session:
-        stories = reporting.trace(session, number)
+        found = None if campaign is None else scheduling.find(session, campaign)
+        known = None if found is None else found.definition.get("default_region")
+        number, problem = None, None
+        try:
+            number = parse(phone, default_region=region or known).e164
+        except InvalidPhone as wrong:
+            problem = wrong
+        try:
+            person = tracing.find_person(session, phone, number=number, campaign_id=None if found is None else found.id)
+        except UnknownName:
+            if problem is None:
+                raise
+            raise InvalidInput(
+                f"{phone[:50]} is nobody's external_id, and not a number with its country code: {problem}"
+            ) from problem
+        story = tracing.trace(session, person, now=clock.read(session).now)
     if as_json:
-        print_json([{"at": s.at, "campaign": s.campaign, "what": s.what, "detail": s.detail} for s in stories])
+        print_json([asdict(moment) | {"local": local(moment.at, story.zone)} for moment in story.stories])
         return
-    print_table(
-        f"Story of {number}",
-        ("at", "campaign", "what", "detail"),
-        [(s.at, s.campaign, s.what, s.detail) for s in stories],
-    )
+    print_story(f"Story of {story.phone}", story)
 
 
 def read_number(phone: str) -> str:

@@ -31,10 +31,10 @@ from sqlalchemy.orm import Session
 from campaigns.errors import UnknownName
 from campaigns.facts import CampaignFacts, about_campaigns, gather
 from campaigns.ledger import spending
-from campaigns.models import TALLY_SLOTS, Account, Call, Campaign, Change, Event, Import, Pace, Prospect, Tally
+from campaigns.models import TALLY_SLOTS, Account, Call, Campaign, Change, Event, Import, Pace, Prospect, Ruling, Tally
 from campaigns.rules.call_state import HEARD, LIVE, CallState, Effect, Evidence, Verdict, judge
 from campaigns.rules.campaign_state import CampaignState
-from campaigns.rules.eligibility import Refused, when_due
+from campaigns.rules.eligibility import RECHECK, Refused, when_due
 from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
@@ -97,6 +97,8 @@ _LISTINGS: dict[type[Call | Import], tuple[str, str]] = {
     Call: ("a call", "outbound calls list"),
     Import: ("an import", "outbound prospects imports"),
 }
+_RULE = insert(cast("Table", Ruling.__table__))
+_TOLD_BY_CALLS = frozenset({ProspectState.IN_CALL, ProspectState.SETTLING})
 
 Changing = TypeVar("Changing", Account, Campaign)
 
@@ -313,6 +315,8 @@ def set_state(
         session = cast("Session", Session.object_session(prospect))
         count(session, prospect.campaign_id, f"prospect:{prospect.state}", prospect.id, -1)
         count(session, prospect.campaign_id, f"prospect:{state}", prospect.id, 1)
+    if is_new(prospect, state, now=now, due_at=due_at, why=why):
+        _keep_ruling(prospect, state, now=now, due_at=due_at, why=why)
     prospect.state = state
     prospect.state_why = why
     prospect.due_at = due_at
@@ -332,6 +336,44 @@ def finish_waiting(
         count(session, row.campaign_id, f"prospect:{row.was}", row.id, -1)
         count(session, row.campaign_id, f"prospect:{state}", row.id, 1)
     return len(rows)
+
+
+def is_new(
+    prospect: Prospect, state: ProspectState, *, now: datetime, due_at: datetime | None, why: str | None
+) -> bool:
+    """Whether this decision says something that the one before it did not; only then it is kept in `rulings`.
+
+    Else a look each minute that finds the same, or an edit of the campaign that moves nobody, would write a row for
+    everybody each time.
+    """
+    if state in _TOLD_BY_CALLS:
+        return False
+    if state is not prospect.state:
+        return True
+    if due_at is None or prospect.due_at is None:
+        return why != prospect.state_why
+    if why == prospect.state_why and due_at - now <= RECHECK:
+        return False
+    return max(due_at, now) != max(prospect.due_at, now)  # who was due before is due now
+
+
+def _keep_ruling(
+    prospect: Prospect, state: ProspectState, *, now: datetime, due_at: datetime | None, why: str | None
+) -> None:
+    session = cast("Session", Session.object_session(prospect))
+    rulings: list[dict[str, Any]] = session.info.setdefault("rulings", [])
+    shared = {"prospect_id": prospect.id, "not_before": prospect.not_before}
+    if prospect.state_why is not None and prospect.changed_at == prospect.created_at:
+        # What the import decided, while the row still says it: COPY writes no ruling for everybody.
+        first = {"at": prospect.created_at, "state": prospect.state, "why": prospect.state_why}
+        rulings.append({**shared, **first, "due_at": prospect.due_at})
+    rulings.append({**shared, "at": now, "state": state, "why": why, "due_at": due_at})
+
+
+def write_rulings(session: Session) -> None:
+    """Write what was decided, in one statement for all of it, when the transaction commits."""
+    if rulings := session.info.pop("rulings", None):
+        session.execute(_RULE, rulings)
 
 
 def uncount(session: Session, prospect: Prospect, call: Call) -> None:

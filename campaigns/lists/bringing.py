@@ -48,6 +48,7 @@ def bring(
     opened: OpenList,
     *,
     source: str,
+    who: str | None = None,
     progress: Progress = lambda _, __: None,
     size: Size = LOT,
 ) -> tuple[UUID, Report]:
@@ -56,7 +57,7 @@ def bring(
     `progress` is told how many rows and how many bytes of the file are stored. Raises `NotAllowed` where the campaign
     is over, or where the same file is being imported by somebody else.
     """
-    import_id, done = begin(url, campaign_id, opened, source=source)
+    import_id, done = begin(url, campaign_id, opened, source=source, who=who)
     return import_id, _go_on(url, import_id, campaign_id, opened, done, progress, size)
 
 
@@ -93,7 +94,7 @@ def _go_on(
     return report
 
 
-def begin(url: str, campaign_id: UUID, opened: OpenList, *, source: str) -> tuple[UUID, int]:
+def begin(url: str, campaign_id: UUID, opened: OpenList, *, source: str, who: str | None = None) -> tuple[UUID, int]:
     """Open the import, or go on with it; returns its id and how many of its rows are stored."""
     with db.transaction(url) as session:
         return storing.begin(
@@ -104,6 +105,7 @@ def begin(url: str, campaign_id: UUID, opened: OpenList, *, source: str) -> tupl
             columns=opened.columns,
             terms=opened.wishes.as_terms(),
             now=clock.read(session).now,
+            who=who,
         )
 
 

@@ -14,6 +14,7 @@ from campaigns.models.accounts import LOCK_REHEARSAL, Account, Heartbeat, Home, 
 from campaigns.models.base import Base
 from campaigns.models.calls import Call, Event, MessageCount, Outcome
 from campaigns.models.campaigns import TALLY_SLOTS, Campaign, Change, Spending, Tally
+from campaigns.models.history import Correction, Ruling
 from campaigns.models.people import Consent, FilePiece, Import, Person, Prospect, RejectedRow, Suppression
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Campaign",
     "Change",
     "Consent",
+    "Correction",
     "Event",
     "FilePiece",
     "Heartbeat",
@@ -38,6 +40,7 @@ __all__ = [
     "Prospect",
     "Rehearsal",
     "RejectedRow",
+    "Ruling",
     "Spending",
     "Suppression",
     "Tally",

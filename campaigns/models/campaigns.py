@@ -85,7 +85,7 @@ class Change(Base):
     who: Mapped[str]
     what: Mapped[str]
     subject: Mapped[str]
-    """`account:<name>`, `campaign:<name>`, `person:<id>`, `call:<id>`, `event:<id>` or `database`."""
+    """`account:<name>`, `campaign:<name>`, `person:<id>`, `call:<id>`, `event:<id>`, `rule:<code>` or `database`."""
     before: Mapped[dict[str, Any] | None]
     after: Mapped[dict[str, Any] | None]
     why: Mapped[str | None]

@@ -58,6 +58,7 @@ class Suppression(Base):
 
     __table_args__ = (
         Index("ix_suppressions_to_apply", "id", postgresql_where=text("applied_at IS NULL")),
+        Index("ix_suppressions_person", "person_id"),
         Index("ix_suppressions_active", "person_id", postgresql_where=text("lifted_at IS NULL")),
         Index(
             "uq_suppressions_active",
@@ -93,6 +94,8 @@ class Import(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
     source: Mapped[str]
+    who: Mapped[str | None]
+    """Who brought it; NULL: nobody said."""
     digest: Mapped[str | None]
     """SHA-256 of the file: by it and by its terms an interrupted import is known again."""
     terms: Mapped[dict[str, Any]] = mapped_column(server_default="{}")

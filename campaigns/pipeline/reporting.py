@@ -11,21 +11,16 @@ from uuid import UUID
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from campaigns.errors import UnknownName
-from campaigns.facts import about_campaigns, holds_line, next_call
+from campaigns.facts import about_campaigns, holds_line
 from campaigns.models import (
     Account,
     Call,
     Campaign,
-    Change,
-    Event,
-    Import,
     Outcome,
     Pace,
     Person,
     PhoneNumber,
     Prospect,
-    Suppression,
     Tally,
 )
 from campaigns.rules.call_state import CallState
@@ -244,97 +239,6 @@ def calls(session: Session, *, campaign_id: UUID | None, states: Collection[Call
         query = query.where(Call.state.in_(sorted(states)))
     rows: Sequence[Any] = session.execute(query.order_by(Call.claimed_at.desc(), Call.id).limit(limit)).all()
     return [Dialled(*row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """One moment of a person's story."""
-
-    at: datetime
-    what: str
-    detail: str
-    campaign: str
-
-
-def trace(session: Session, number: str) -> list[Story]:
-    """Everything that happened to the person at `number`, over all campaigns, in the order it happened."""
-    person = session.scalar(select(Person).where(Person.number == number))
-    if person is None:
-        raise UnknownName(_NOBODY)
-    stories = _wishes_of(session, person)
-    rows = session.execute(
-        select(Prospect, Campaign.name, Import.source)
-        .join(Campaign, Campaign.id == Prospect.campaign_id)
-        .join(Import, Import.id == Prospect.import_id)
-        .where(Prospect.person_id == person.id)
-    )
-    for prospect, campaign, source in rows:
-        zones = ", ".join(prospect.zones) or "zone unknown"
-        stories.append(Story(prospect.created_at, "imported", f"line {prospect.line} of {source}; {zones}", campaign))
-        stories += _calls_of(session, prospect, campaign)
-        detail = prospect.state_why or ""
-        if prospect.due_at is not None:
-            detail = f"due {prospect.due_at.isoformat(timespec='seconds')}" + (f", {detail}" if detail else "")
-        stories.append(Story(prospect.changed_at, f"is {prospect.state}", detail, campaign))
-    if not stories:  # a list brought the number, and no campaign took it
-        raise UnknownName(_NOBODY)
-    return sorted(stories, key=lambda story: story.at)
-
-
-def _wishes_of(session: Session, person: Person) -> list[Story]:
-    """When the person asked not to be called, and when that was lifted."""
-    stories = []
-    rows = session.execute(
-        select(Suppression, Campaign.name)
-        .outerjoin(Campaign, Campaign.id == Suppression.campaign_id)
-        .where(Suppression.person_id == person.id)
-    )
-    for entry, campaign in rows:
-        where = campaign or "every campaign"
-        stories.append(Story(entry.created_at, "do not call", entry.reason, where))
-        if entry.lifted_at is not None:
-            stories.append(Story(entry.lifted_at, "may be called again", "", where))
-    return stories
-
-
-def _calls_of(session: Session, prospect: Prospect, campaign: str) -> list[Story]:
-    stories = []
-    for call in session.scalars(select(Call).where(Call.prospect_id == prospect.id).order_by(Call.claimed_at)):
-        stories.append(Story(call.claimed_at, "call claimed", str(call.id), campaign))
-        if call.intent_at is not None:
-            stories.append(Story(call.intent_at, "call intended", str(call.id), campaign))
-        else:
-            stories.append(Story(call.changed_at, f"call {call.state}", call.state_why or "", campaign))
-        stories += [
-            Story(event.received_at, f"{event.learned} {event.type}", event.effect or _status(event.body), campaign)
-            for event in session.scalars(select(Event).where(Event.call_id == call.id).order_by(Event.id))
-        ]
-        stories += [
-            Story(change.at, f"{change.what} by {change.who}", _why(change), campaign)
-            for change in session.scalars(select(Change).where(Change.subject == f"call:{call.id}"))
-        ]
-        outcome = session.get(Outcome, call.id)
-        if outcome is not None and call.settled_at is not None:
-            stories.append(Story(call.settled_at, f"settled: {outcome.outcome}", outcome.ended_reason or "", campaign))
-        if call.incident is not None:
-            stories.append(Story(call.changed_at, "INCIDENT", _incident(session, call), campaign))
-    return stories
-
-
-def _incident(session: Session, call: Call) -> str:
-    later = session.scalar(select(next_call(Call)).where(Call.id == call.id))
-    newer = "" if later is None else f"; call {later} was made later"
-    seen = "" if call.incident_seen_at is not None else f"; `outbound calls review {call.id}` decides"
-    return f"call {call.id}: {call.incident}{newer}{seen}"
-
-
-def _why(change: Change) -> str:
-    result = str((change.after or {}).get("result", ""))
-    return ": ".join(part for part in (result, change.why) if part)
-
-
-def _status(body: Mapping[str, Any]) -> str:
-    return str(body.get("message") or body.get("status") or "")
 
 
 def _named(counts: Mapping[str, int], prefix: str) -> dict[str, int]:

@@ -32,10 +32,12 @@ from campaigns.models import (
 from campaigns.rules.call_state import IN_FLIGHT, CallState
 from campaigns.rules.campaign_state import CampaignState, Command, after
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
+from campaigns.rules.eligibility import Reason
 from campaigns.rules.prospect_state import CLOSABLE, OPEN, ProspectState
 
 CLOSE_LOT = 5_000  # people closed by one transaction: a second or two of locks, far below the statement timeout
 ENDABLE = frozenset({CampaignState.SCHEDULED, CampaignState.RUNNING, CampaignState.PAUSED})
+_SAID_BY_RULES = tuple(f"{reason}: " for reason in Reason)
 OVER = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
 
 
@@ -255,8 +257,16 @@ def reschedule(session: Session, campaign_id: UUID, *, after_id: int, limit: int
         .limit(limit)
         .with_for_update(key_share=True)
     ).all()
-    wait_again(session, dict.fromkeys(prospects), now=now)
+    wait_again(session, {prospect: _still(prospect) for prospect in prospects}, now=now)
     return prospects[-1].id if len(prospects) == limit else None
+
+
+def _still(prospect: Prospect) -> str | None:
+    """Why the prospect waits, once the campaign is another: a retry stays a retry, what the rules said is over."""
+    if prospect.state is ProspectState.HELD:
+        return "the campaign was changed"
+    why = prospect.state_why
+    return None if why is None or why.startswith(_SAID_BY_RULES) else why
 
 
 def _more_to_come(campaign_id: SQLColumnExpression[UUID]) -> SQLColumnExpression[bool]:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "caps_of_people"
-down_revision = "lists"
+down_revision = "spending"
 branch_labels = None
 depends_on = None
 

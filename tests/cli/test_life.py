@@ -83,7 +83,10 @@ def test_a_campaign_from_files_to_its_end(outbound: Outbound) -> None:
     assert campaign["people"] == {"waiting": 2, "total": 2}
     assert campaign["definition"]["windows"] == "Mon-Sun 09:00-20:00"
     assert {person["phone"] for person in people} == {"+12125550101", "+12125550102"}
-    assert [moment["what"] for moment in story] == ["imported", "is waiting"]
+    assert [moment["what"].partition(" by ")[0] for moment in story] == [
+        *("apply", "import", "imported", "start"),
+        "is waiting",
+    ]
     assert [each["what"] for each in status] == ["nothing runs: none has run yet"]
 
     paused = outbound("campaign", "pause", "spring", "--why", "wrong script")

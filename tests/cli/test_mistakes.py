@@ -74,7 +74,10 @@ def unchanged(database: str, counts: Counts, outbound: Outbound, now: datetime) 
         ),
         ("outcomes export draft -o none/out.csv", "none/out.csv: no such file or directory"),
         ("outcomes export draft -o folder", "folder: is a directory"),
-        ("prospects trace 12", "that is not a number with its country code: no country code and no default region"),
+        (
+            "prospects trace 12",
+            "12 is nobody's external_id, and not a number with its country code: no country code and no default region",
+        ),
         ("prospects trace +12125550199", "nobody with that number was ever imported"),
         ("accounts apply none.toml", "none.toml: no such file or directory"),
         ("accounts apply folder", "folder: is a directory"),

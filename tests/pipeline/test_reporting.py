@@ -8,11 +8,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from campaigns import clock, ledger
-from campaigns.errors import UnknownName
-from campaigns.models import Campaign, Event, Outcome, Person, Suppression
+from campaigns.models import Campaign, Event
 from campaigns.pipeline import halting, reporting, scheduling, warning
 from campaigns.rules.call_state import HOLDS_LINE, CallState
-from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.prospect_state import FINAL, ProspectState
 from tests import factories
 
@@ -54,76 +52,6 @@ def test_campaigns_are_listed_newest_first(session: Session, now: datetime) -> N
     for age, name in enumerate(["new", "middle", "old"]):
         factories.campaign(session, now - timedelta(days=age), name=name)
     assert [progress.name for progress in reporting.campaigns(session, now=now)] == ["new", "middle", "old"]
-
-
-def test_a_story_is_told_in_the_order_it_happened(session: Session, now: datetime) -> None:
-    later = factories.campaign(session, now, name="later")
-    earlier = factories.campaign(session, now, name="earlier")
-
-    def minute(number: int) -> datetime:
-        return now + timedelta(minutes=number)
-
-    first = factories.prospect(session, earlier, minute(0), e164="+12125550101", due_at=minute(60))
-    call = factories.call(session, first, minute(2), state=CallState.ENDED, settled_at=minute(5))
-    session.add_all(
-        [
-            Event(
-                account_id=call.account_id,
-                call_id=call.id,
-                learned="pushed",
-                type="end-of-call-report",
-                dedupe_key="1",
-                body={},
-                received_at=minute(4),
-                effect="move to ended",
-            ),
-            Outcome(
-                call_id=call.id,
-                campaign_id=earlier.id,
-                prospect_id=first.id,
-                outcome=OutcomeClass.OPTED_OUT,
-                ended_reason="customer-ended-call",
-                learned="pushed",
-                complete=True,
-                created_at=minute(4),
-                changed_at=minute(4),
-            ),
-            Suppression(person_id=first.person_id, reason="said so in the call", created_at=minute(6)),
-        ]
-    )
-    first.changed_at = minute(5)
-    factories.prospect(session, later, minute(7), e164="+12125550101", state=ProspectState.SUPPRESSED)
-    told = reporting.trace(session, "+12125550101")
-    assert [(story.campaign, story.what) for story in told] == [
-        ("earlier", "imported"),
-        ("earlier", "call claimed"),
-        ("earlier", "call intended"),
-        ("earlier", "pushed end-of-call-report"),
-        ("earlier", "settled: opted_out"),
-        ("earlier", "is in_call"),
-        ("every campaign", "do not call"),
-        ("later", "imported"),
-        ("later", "is suppressed"),
-    ]
-    assert told[0].detail == "line 2 of list.csv; America/New_York"
-    assert told[3].detail == "move to ended"
-    assert [story.at for story in told] == sorted(story.at for story in told)
-
-
-def test_a_story_ends_with_when_the_person_is_due_and_why(session: Session, campaign: Campaign, now: datetime) -> None:
-    factories.prospect(session, campaign, now, e164="+12125550101", due_at=now, state_why="again after busy")
-    told = reporting.trace(session, "+12125550101")
-    assert (told[-1].what, told[-1].detail) == ("is waiting", "due 2027-03-02T15:00:00+00:00, again after busy")
-
-
-@pytest.mark.parametrize("is_known", [False, True], ids=["a number that nobody knows", "one that no campaign took"])
-def test_a_number_that_has_no_story_was_never_imported(
-    session: Session, campaign: Campaign, now: datetime, *, is_known: bool
-) -> None:
-    if is_known:
-        session.add(Person(number="+12125550102", created_at=now))
-    with pytest.raises(UnknownName, match="nobody with that number was ever imported"):
-        reporting.trace(session, "+12125550102")
 
 
 def test_people_are_listed_by_state_and_by_incident(session: Session, campaign: Campaign, now: datetime) -> None:

@@ -13,7 +13,7 @@ from campaigns import db
 from campaigns.errors import CallUnclear, NotAllowed
 from campaigns.ledger import lock, move, set_state
 from campaigns.models import Call, Campaign, Change, Event, Outcome, Suppression
-from campaigns.pipeline import calling, dispatching, reporting, reviewing, settling, warning
+from campaigns.pipeline import calling, dispatching, reporting, reviewing, settling, tracing, warning
 from campaigns.pipeline.reviewing import Decision
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState, Evidence
@@ -250,7 +250,8 @@ def test_a_word_of_the_provider_after_not_placed_is_an_incident_that_names_the_l
         "status-update in_progress",
         "end-of-call-report ended customer-ended-call",
     ]
-    story = [moment for moment in reporting.trace(session, waiting.phone) if moment.what == "INCIDENT"]
+    told = tracing.trace(session, tracing.find_person(session, waiting.phone, number=waiting.phone), now=now)
+    story = [moment for moment in told.stories if moment.what == "INCIDENT"]
     assert [str(later.id) in moment.detail for moment in story] == [True]
     decide(session, call, Decision.SEEN, now)
     tell(session, call, status(call, "forwarding", now), now)

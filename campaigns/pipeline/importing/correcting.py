@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, any_, bindparam, select
+from sqlalchemy import ARRAY, BigInteger, any_, bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from campaigns.ledger import wait_again
-from campaigns.models import Prospect
+from campaigns.models import Correction, Prospect
 from campaigns.pipeline.importing.preparing import Prepared
 from campaigns.rules.people_file.columns import Role
 from campaigns.rules.people_file.people import Reader, Rejection
@@ -51,16 +51,27 @@ def correct(
     else, or may be called for a consent that is new.
     """
     changed: dict[Prospect, str | None] = {}
+    corrections = []
     for prospect, each in said.items():
         values = _said(reader, prospect, each, ids[each.number])
-        if any(getattr(prospect, name) != value for name, value in values.items()) or ids[each.number] in consented:
-            for name, value in (values | {"import_id": import_id, "line": each.line}).items():
+        others = {name: value for name, value in values.items() if getattr(prospect, name) != value}
+        if others or ids[each.number] in consented:
+            others |= {"import_id": import_id, "line": each.line}
+            before = {name: getattr(prospect, name) for name in others}
+            for name, value in others.items():
                 setattr(prospect, name, value)
             changed[prospect] = prospect.state_why
+            corrections.append({"prospect_id": prospect.id, "at": now, "before": _kept(before), "after": _kept(others)})
     if changed:
+        session.execute(insert(Correction), corrections)
         wait_again(session, changed, now=now)
         session.flush()
     return len(changed)
+
+
+def _kept(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values in a form that JSON has."""
+    return {name: str(value) if isinstance(value, UUID | datetime) else value for name, value in values.items()}
 
 
 def _said(reader: Reader, prospect: Prospect, each: Prepared, person_id: int) -> dict[str, Any]:

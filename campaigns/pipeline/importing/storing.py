@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from campaigns.errors import NotAllowed
 from campaigns.facts import CampaignFacts, about_campaigns
 from campaigns.ledger import count, queue_to_share
-from campaigns.models import Campaign, FilePiece, Import, Prospect, RejectedRow
+from campaigns.models import Campaign, Change, FilePiece, Import, Prospect, RejectedRow
 from campaigns.pipeline.importing import adding
 from campaigns.pipeline.importing.adding import Met
 from campaigns.pipeline.importing.correcting import correct
@@ -57,12 +57,14 @@ def begin(
     columns: Columns,
     terms: Mapping[str, Any],
     now: datetime,
+    who: str | None = None,
 ) -> tuple[UUID, int]:
     """Open an import, or the same one that was interrupted: of the same file, on the same terms.
 
     Returns its id, and how many rows of the file are stored already. Raises `NotAllowed` where the campaign is over.
     """
-    refuse_what_is_over(about_campaigns(session, [campaign_id])[campaign_id])
+    campaign = about_campaigns(session, [campaign_id])[campaign_id]
+    refuse_what_is_over(campaign)
     # Under lock: what a killed process had begun to store is stored or forgotten first.
     interrupted = session.scalar(
         select(Import)
@@ -83,6 +85,7 @@ def begin(
         id=uuid4(),
         campaign_id=campaign_id,
         source=printable(source),
+        who=who,
         digest=surveyed.digest,
         size=surveyed.size,
         terms=dict(terms),
@@ -91,6 +94,9 @@ def begin(
     )
     session.add(record)
     session.flush()
+    brought = {"import": str(record.id), "list": record.source, **terms.get("options", {})}
+    subject = f"campaign:{campaign.definition.name}"
+    session.add(Change(at=now, who=who or "outbound", what="import", subject=subject, before=None, after=brought))
     return record.id, 0
 
 
