@@ -153,7 +153,7 @@ def _populate(url: str, people: int) -> None:
         connection.execute("SET synchronous_commit = off")  # of the filling alone
         connection.execute("SET work_mem = '256MB'")
         connection.execute("SET maintenance_work_mem = '512MB'")
-        with bare_tables(connection):
+        with bare_tables(connection, "people", "prospects"):
             fill(connection, CAMPAIGN["name"], people, first=0, now=ORIGIN)
         connection.execute("VACUUM ANALYZE")
     with db.transaction(url) as session:
@@ -162,18 +162,17 @@ def _populate(url: str, people: int) -> None:
 
 
 @contextmanager
-def bare_tables(connection: Connection[Any]) -> Iterator[None]:
-    """Without foreign keys and indexes inside the block; they are made anew at its end, which is far quicker."""
-    tables = ["people", "prospects"]
+def bare_tables(connection: Connection[Any], *tables: str) -> Iterator[None]:
+    """These tables without foreign keys and indexes inside the block; made anew at its end, which is far quicker."""
     constraints = connection.execute(
         """SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
             WHERE conrelid::regclass::text = ANY(%s) AND contype IN ('f', 'u') ORDER BY contype DESC""",
-        [tables],
+        [list(tables)],
     ).fetchall()
     for table, name, _ in constraints:
         connection.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(*map(sql.Identifier, (table, name))))
     indexes = connection.execute(
-        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = ANY(%s) AND indexname !~ '^pk_'", [tables]
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = ANY(%s) AND indexname !~ '^pk_'", [list(tables)]
     ).fetchall()
     for name, _ in indexes:
         connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
