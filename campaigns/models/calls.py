@@ -64,6 +64,8 @@ class Call(Base):
     counted: Mapped[bool] = mapped_column(Boolean, server_default="false")
     """Whether it counts among the prospect's `calls`; taken back when it proves not placed."""
     settled_at: Mapped[datetime | None]
+    again: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    """Whether its prospect had been called before it was claimed."""
     forgiven: Mapped[bool] = mapped_column(Boolean, server_default="false")
     """It failed among many, by nobody's fault: no longer in the prospect's `calls` and `attempts`."""
     reserved: Mapped[Decimal | None]

@@ -207,6 +207,7 @@ class Prospect(Base):
             "ix_prospects_due",
             "campaign_id",
             text("priority DESC"),
+            text("least(calls, 1)"),  # 0: new, 1: called again. Two lists, each in the order of its due times
             "due_at",
             postgresql_where=text("state = 'waiting'"),
         ),

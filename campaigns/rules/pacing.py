@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 RISE = timedelta(seconds=5)  # real time for each line won back: about as long as a line that came free stays unnoticed
@@ -17,6 +18,8 @@ leaves all of them in doubt. Up to ten calls a second it is one."""
 LATE = timedelta(milliseconds=500)  # behind its slot a call is given a new one: no worker is to stand in line with it
 EARLY = timedelta(milliseconds=50)  # before its slot a call is prepared, so that it leaves at its slot and not behind
 MOST_TOGETHER = 10  # calls; more side by side gain nothing on one core
+
+TURNS = 20  # latest calls of a campaign that its retry_share is kept over: fewer, and a tenth would be no share
 
 DOUBTS = 3  # requests in a row of which the provider did not say what became: one or two are bad luck
 SHORT_PAUSES = (timedelta(seconds=5), timedelta(seconds=10))  # real time until one more is tried: it may be a hiccup
@@ -167,6 +170,35 @@ def share(free: int, demands: Sequence[Demand]) -> Mapping[UUID, int]:
         )
         given[poorest.campaign_id] += 1
     return given
+
+
+Due = TypeVar("Due")
+
+
+def turns(count: int, *, recent: Sequence[bool], share: float) -> list[bool]:
+    """Whose turn each of the next `count` lines is: True, of somebody who is called again; False, of somebody new.
+
+    `recent` says the same of the latest calls, the latest first; those before the last `TURNS` count no more, so that
+    whoever was not due for a while has nothing to make up for. Of any `TURNS` calls in a row `share` are made again.
+    """
+    latest = list(recent[: TURNS - 1])
+    whose: list[bool] = []
+    for _ in range(count):
+        again = sum(latest) < share * (len(latest) + 1)
+        whose.append(again)
+        latest = [again, *latest[: TURNS - 2]]
+    return whose
+
+
+def in_turn(whose: Sequence[bool], again: Sequence[Due], new: Sequence[Due]) -> list[Due]:
+    """Both kinds of people in the order of their turns; a turn that one kind does not need is the other's."""
+    olds, news = list(again)[::-1], list(new)[::-1]
+    order: list[Due] = []
+    for turn in [*whose, *([True] * len(again)), *([False] * len(new))]:
+        rest = (olds if turn else news) or (news if turn else olds)
+        if rest:
+            order.append(rest.pop())
+    return order
 
 
 def together(slots: Sequence[datetime]) -> list[range]:

@@ -22,20 +22,22 @@ _CROWD = text("""
     WITH numbered AS (
          INSERT INTO people (number, created_at)
          SELECT '+1999' || lpad(turn::text, 7, '0'), :now FROM generate_series(1, 4 * :crowd) AS turn RETURNING id)
-    INSERT INTO prospects (campaign_id, person_id, import_id, line, state, due_at, priority, created_at, changed_at)
+    INSERT INTO prospects
+           (campaign_id, person_id, import_id, line, state, due_at, priority, calls, created_at, changed_at)
     SELECT :campaign, id, :import, 2,
            CASE WHEN id % 4 = 0 THEN 'completed' ELSE 'waiting' END,
            CASE WHEN id % 4 = 0 THEN NULL ELSE CAST(:now AS timestamptz) + interval '1 hour' + id * interval '1 ms' END,
-           id % 4, :now, :now FROM numbered""")
+           id % 4, id / 4 % 2, :now, :now FROM numbered""")
 
 
 def test_a_claim_costs_the_same_however_many_people_are_not_due(database: str, now: datetime) -> None:
     with db.transaction(database) as session:
         factories.account(session, now)
         campaign = factories.campaign(session, now, phone_number_ids=["a", "b"])
-        # Three of them in the lowest priority but one, behind everybody of a higher one who is not due yet.
-        for priority in (0, 1, 1, 1, 3):
-            factories.prospect(session, campaign, now, priority=priority)
+        # Three of them in the lowest priority but one, behind everybody of a higher one who is not due yet; and of both
+        # kinds there and at the top.
+        for priority, calls in ((0, 0), (1, 0), (1, 1), (1, 0), (3, 1)):
+            factories.prospect(session, campaign, now, priority=priority, calls=calls)
         source = session.query(Import.id).scalar()
         session.execute(_CROWD, {"now": now, "crowd": CROWD, "campaign": campaign.id, "import": source})
     with db.engine(database).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -53,4 +55,4 @@ def test_a_claim_costs_the_same_however_many_people_are_not_due(database: str, n
     due = [node["Index Cond"] for plan in plans for node in nodes(plan) if node.get("Index Name") == "ix_prospects_due"]
     due = [condition for condition in due if "priority < " not in condition][1:]  # but the look for the highest one
     assert len(due) >= 4
-    assert all("priority = " in condition for condition in due), due
+    assert all("priority = " in condition and "LEAST" in condition for condition in due), due

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from math import ceil
+from math import ceil, floor
 from uuid import UUID
 
 from hypothesis import given
@@ -15,10 +15,12 @@ from campaigns.rules.pacing import (
     MOST_TOGETHER,
     RISE,
     TOGETHER,
+    TURNS,
     Ceiling,
     Demand,
     choose_number,
     free_lines,
+    in_turn,
     lowered,
     our_lines,
     pause_after,
@@ -29,6 +31,7 @@ from campaigns.rules.pacing import (
     stamp,
     together,
     turn_of,
+    turns,
 )
 
 NOW = datetime(2027, 3, 2, 17, tzinfo=UTC)
@@ -253,3 +256,44 @@ def test_a_provider_that_is_away_is_tried_now_and_then() -> None:
     pauses = [pause_after(doubts) for doubts in range(9)]
     assert pauses == [timedelta(0)] * 3 + [timedelta(seconds=seconds) for seconds in (5, 10, 300, 300, 300, 300)]
     assert pause_after(1000) == timedelta(minutes=5)
+
+
+@given(
+    share=st.floats(0, 1),
+    recent=st.lists(st.booleans(), max_size=30),
+    lots=st.lists(st.integers(1, 9), min_size=1, max_size=20),
+)
+def test_of_any_twenty_calls_in_a_row_the_share_is_to_people_who_are_called_again(
+    share: float, recent: list[bool], lots: list[int]
+) -> None:
+    """However many lines come free at once and whatever was before: after twenty calls nobody makes up for it."""
+    latest = recent
+    made: list[bool] = []
+    for lot in [*lots, 60]:
+        whose = turns(lot, recent=latest, share=share)
+        assert len(whose) == lot
+        latest = [*reversed(whose), *latest]
+        made += whose
+    for first in range(TURNS, len(made) - TURNS + 1):
+        again = sum(made[first : first + TURNS])
+        assert floor(share * TURNS) <= again <= ceil(share * TURNS)
+
+
+def test_one_line_at_a_time_goes_to_both_in_turn() -> None:
+    assert turns(6, recent=[], share=0.5) == [True, False] * 3
+    assert turns(1, recent=[True], share=0.5) == [False]
+    assert turns(4, recent=[False] * 200, share=0) == [False] * 4
+    assert turns(4, recent=[True] * 200, share=1) == [True] * 4
+
+
+@given(whose=st.lists(st.booleans(), max_size=9), again=st.integers(0, 9), new=st.integers(0, 9))
+def test_a_turn_that_one_kind_does_not_need_is_the_others(whose: list[bool], again: int, new: int) -> None:
+    olds, news = [("again", turn) for turn in range(again)], [("new", turn) for turn in range(new)]
+    order = in_turn(whose, olds, news)
+    assert sorted(order) == sorted(olds + news)
+    assert [each for each in order if each[0] == "again"] == olds
+    assert [each for each in order if each[0] == "new"] == news
+    for place, turn in enumerate(whose[: len(order)]):
+        wanted, left = ("again", again) if turn else ("new", new)
+        given_before = sum(kind == wanted for kind, _ in order[:place])
+        assert order[place][0] == wanted or given_before == left

@@ -17,7 +17,17 @@ from campaigns.rules.definition.section import Section, Slug
 from campaigns.rules.definition.signals import Signals
 from campaigns.rules.definition.trying import Breaker, CallCap, RetryPlan
 from campaigns.rules.definition.voicemail import Voicemail
-from campaigns.rules.fields import Duration, Instant, Region, TransientAssistant, TransientSquad, Whole, Window, Zone
+from campaigns.rules.fields import (
+    Duration,
+    Instant,
+    Number,
+    Region,
+    TransientAssistant,
+    TransientSquad,
+    Whole,
+    Window,
+    Zone,
+)
 
 RESERVED_VARIABLES = frozenset(
     {"customer", "call", "phoneNumber", "transport", "now", "date", "time", "month", "day", "year"}
@@ -48,6 +58,8 @@ class CampaignDefinition(Section):
     default_region: Region | None = None
     consent: Consent | None = None
     retry: RetryPlan = RetryPlan()
+    retry_share: Number = Field(default=0.5, ge=0, le=1)
+    """Of the calls of one priority, those to people who are called again while people of both kinds are due."""
     caps: tuple[CallCap, ...] = ()
     """The most calls to one person; those of all campaigns count."""
     signals: Signals = Signals()

@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, Table, bindparam, func, or_, select, update
+from sqlalchemy import Table, bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from campaigns.facts import CampaignFacts, about_campaigns, gather, holds_line
 from campaigns.ledger import lock_pace, set_state
 from campaigns.models import Account, Call, Campaign, Pace, PhoneNumber, Prospect
+from campaigns.pipeline.dispatching.queueing import due_people
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import AccountDefinition
@@ -211,7 +212,7 @@ def _claim_lot(
     now: datetime,
 ) -> tuple[list[_Claim], int]:
     """Up to `most` claims among the next `lot` due people, and how many these are."""
-    due = _due(session, campaign.id, lot, now=now)
+    due = due_people(session, campaign, lot, now=now)
     facts = gather(session, [prospect.id for prospect in due])
     last = _last_numbers(session, [prospect.id for prospect in due if prospect.calls]) if len(numbers) > 1 else {}
     claims: list[_Claim] = []
@@ -239,48 +240,7 @@ def _claim_lot(
     return won, len(due)
 
 
-def _due(session: Session, campaign_id: UUID, most: int, *, now: datetime) -> list[Prospect]:
-    """The next people who are due, the highest priority first, and locked.
-
-    Each priority is asked for alone: `due_at` bounds the index scan within one of them only. In one query over all,
-    everybody of a higher priority who is not due yet would be passed by, at each claim.
-    """
-    found: list[Prospect] = []
-    where = {"campaign": campaign_id, "now": now}
-    for priority in session.scalars(_PRIORITIES_DUE, where).all():
-        found += session.scalars(_DUE, {**where, "priority": priority, "most": most - len(found)})
-        if len(found) == most:
-            break
-    return found
-
-
-def _priorities_due() -> Select[tuple[int]]:
-    """The priorities in which somebody is due, the highest first: one look into the index for each that is in use."""
-    waiting = (Prospect.campaign_id == bindparam("campaign"), Prospect.state == ProspectState.WAITING)
-    highest = select(Prospect.priority).where(*waiting).order_by(Prospect.priority.desc()).limit(1)
-    level = select(highest.scalar_subquery().label("priority")).cte("level", recursive=True)
-    lower = highest.where(Prospect.priority < level.c.priority).correlate(level).scalar_subquery()
-    level = level.union_all(select(lower).where(level.c.priority.is_not(None)))
-    # The first due time, and no EXISTS: of that PostgreSQL would make a join, and read everybody for it.
-    first = select(Prospect.due_at).where(*waiting, Prospect.priority == level.c.priority).order_by(Prospect.due_at)
-    due = first.limit(1).correlate(level).scalar_subquery() <= bindparam("now")
-    return select(level.c.priority).where(level.c.priority.is_not(None), due).order_by(level.c.priority.desc())
-
-
 # Written once: these are asked at each claim, and to build a query takes as long as to run it.
-_PRIORITIES_DUE = _priorities_due()
-_DUE = (
-    select(Prospect)
-    .where(
-        Prospect.campaign_id == bindparam("campaign"),
-        Prospect.state == ProspectState.WAITING,
-        Prospect.priority == bindparam("priority"),
-        Prospect.due_at <= bindparam("now"),
-    )
-    .order_by(Prospect.due_at)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True, key_share=True)
-)
 _CLAIM = insert(cast("Table", Call.__table__)).on_conflict_do_nothing().returning(Call.id)
 _LINES = (
     select(Call.campaign_id, Call.phone_number_id, func.count())
@@ -330,6 +290,7 @@ def _insert(
             "person_id": claim.person_id,
             "phone_number_id": claim.number_id,
             "state": CallState.CLAIMED,
+            "again": due[claim.prospect_id].calls > 0,
             "slot_at": now,
             "claimed_at": now,
             "changed_at": now,
