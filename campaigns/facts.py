@@ -37,8 +37,7 @@ from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.definition.money import exact
 from campaigns.rules.eligibility import Facts
 from campaigns.rules.outcome import TECHNICAL, OutcomeClass
-from campaigns.rules.prospect_state import ProspectState
-from campaigns.rules.retry import CLOSING
+from campaigns.rules.retry import closing
 from campaigns.rules.spending import Funds
 from campaigns.rules.windows import CallingWindow, ZonedWindow
 from campaigns.vapi.ended_reasons import ending_class
@@ -142,8 +141,9 @@ def gather(
             own_consent=row.own_consent,
             attempts=row.attempts,
             calls=row.calls,
+            promised=row.promised,
             not_before=row.not_before,
-            concluded=None if row.closing is None else CLOSING[row.closing].state,
+            ended=row.ended,
             person_in_call=row.person_in_call,
             rung=tuple(_rung(row.rung or ())),
         )
@@ -238,12 +238,13 @@ _PROSPECTS = select(
         _other.state.in_(sorted(HOLDS_PERSON)),
     )
     .label("person_in_call"),
-    select(Outcome.outcome)
-    .where(Outcome.prospect_id == Prospect.id, Outcome.outcome.in_(sorted(CLOSING)))
-    .order_by(Outcome.created_at.desc())
-    .limit(1)
-    .scalar_subquery()
-    .label("closing"),
+    Prospect.own_priority.is_not(None).label("promised"),
+    func.array(
+        select(Outcome.outcome)
+        .where(Outcome.prospect_id == Prospect.id)
+        .order_by(Outcome.created_at.desc())
+        .scalar_subquery()
+    ).label("ended"),
     select(func.jsonb_agg(func.jsonb_build_array(*_LATEST.c))).scalar_subquery().label("rung"),
 ).where(Prospect.id.in_(bindparam("ids", expanding=True)))
 
@@ -286,12 +287,15 @@ def _facts(
     own_consent: bool,
     attempts: int = 0,
     calls: int = 0,
+    promised: bool = False,
     not_before: datetime | None = None,
-    concluded: ProspectState | None = None,
+    ended: Sequence[str] = (),
     person_in_call: bool = False,
     rung: tuple[Rung, ...] = (),
 ) -> Facts:
     definition = campaign.definition
+    finals = (closing(OutcomeClass(outcome), definition.retry) for outcome in ended)
+    concluded = next((final.state for final in finals if final is not None), None)
     place = _place(definition.windows, country, tuple(sorted(states)), tuple(sorted(zones)))
     return Facts(
         frozen=campaign.frozen,
@@ -309,6 +313,7 @@ def _facts(
         max_attempts=definition.retry.max_attempts,
         calls=calls,
         max_calls=definition.retry.max_calls,
+        promised=promised,
         not_before=not_before,
         concluded=concluded,
         person_in_call=person_in_call,

@@ -19,10 +19,10 @@ from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import CampaignDefinition
 from campaigns.rules.outcome import TECHNICAL, WISHES, Ending, OutcomeClass
 from campaigns.rules.prospect_state import FINAL, ProspectState
-from campaigns.rules.retry import Again, Done, after
+from campaigns.rules.retry import PROMISED, Again, Done, after, draw_of
 from campaigns.rules.spending import COST_GRACE
 from campaigns.rules.timing import Timing
-from campaigns.rules.wishes import opted_out, understood
+from campaigns.rules.wishes import callback, opted_out, understood
 
 SETTLED_BY_THE_END = frozenset({OutcomeClass.BUSY, OutcomeClass.NO_ANSWER})
 """Nobody spoke, so no report can bring an opt-out or a callback: the end alone settles these."""
@@ -164,7 +164,7 @@ def _settle(
     if outcome.cost is not None:
         spending.charge(call, definition, outcome.cost)
     if call.settled_at is not None:
-        _revise(session, locked, before, outcome.outcome, now=now)
+        _revise(session, locked, before, outcome, now=now)
         return True
     found = outcome.outcome
     never_rang = ending is not None and not ending.rang
@@ -172,36 +172,62 @@ def _settle(
         return False
     call.settled_at = now
     call.check_at = None
+    promised = _was_promised(prospect, found)
     count(session, call.campaign_id, f"outcome:{found}", prospect.id, 1)
     if _counts(found, definition):
         prospect.attempts += 1
     if prospect.state in FINAL:
         return True
-    match _follows(locked, found, now=now):
+    match _follows(locked, outcome, promised=promised, now=now):
         case Done(state, reason):
             set_state(prospect, state, now=now, why=reason)
-        case Again(not_before):
-            prospect.not_before = not_before
-            again[prospect] = f"again after {found}"
+        case Again() as wish:
+            again[prospect] = _wait_for(prospect, wish, found)
     return True
 
 
-def _follows(locked: Locked, outcome: OutcomeClass, *, now: datetime) -> Again | Done:
+def _was_promised(prospect: Prospect, found: OutcomeClass) -> bool:
+    """Whether this was to be a promised call. Once it reached a telephone, the person stands in line as before."""
+    promised = prospect.own_priority is not None
+    if prospect.own_priority is not None and (found not in TECHNICAL or found is OutcomeClass.UNKNOWN):
+        prospect.priority, prospect.own_priority = prospect.own_priority, None
+    return promised
+
+
+def _wait_for(prospect: Prospect, wish: Again, found: OutcomeClass) -> str:
+    """Note when the prospect is to be called, and before everybody else where that was promised; returns why."""
+    prospect.not_before = wish.not_before
+    if wish.promised and prospect.own_priority is None:
+        prospect.priority, prospect.own_priority = PROMISED, prospect.priority
+    return f"again after {found}" + (f": {wish.why}" if wish.why else "")
+
+
+def _follows(locked: Locked, outcome: Outcome, *, promised: bool, now: datetime) -> Again | Done:
+    definition = locked.campaign.definition
+    # The provider's clock may be wrong: a call ended after its intent, and not in the future.
+    ended_at = max(locked.call.intent_at or now, min(locked.call.ended_at or now, now))
+    wish = None
+    if outcome.outcome is OutcomeClass.CALLBACK:
+        zones = locked.prospect.zones
+        wish = callback(outcome.structured or {}, definition.signals, zones=zones, ended_at=ended_at)
     return after(
-        outcome,
+        outcome.outcome,
         attempts=locked.prospect.attempts,
         calls=locked.prospect.calls,
-        plan=locked.campaign.definition.retry,
-        # The provider's clock may be wrong: a call ended after its intent, and not in the future.
-        ended_at=max(locked.call.intent_at or now, min(locked.call.ended_at or now, now)),
+        plan=definition.retry,
+        ended_at=ended_at,
         capacity_wait=locked.timing.capacity_wait,
+        zones=locked.prospect.zones,
+        draw=draw_of(locked.call.id),
+        callback=wish,
+        promised=promised,
+        ends_at=definition.ends_at,
     )
 
 
-def _revise(
-    session: Session, locked: Locked, before: OutcomeClass | None, found: OutcomeClass, *, now: datetime
-) -> None:
+def _revise(session: Session, locked: Locked, before: OutcomeClass | None, outcome: Outcome, *, now: datetime) -> None:
     """A report that came after the call was settled."""
+    found = outcome.outcome
     if before is None or before is found:
         return
     prospect, call, definition = locked.prospect, locked.call, locked.campaign.definition
@@ -215,9 +241,11 @@ def _revise(
         prospect.attempts += _counts(found, definition) - _counts(before, definition)
     if prospect.state not in {ProspectState.WAITING, ProspectState.HELD}:
         return  # final; or in the next call already, whose intent or whose end finds this outcome among the facts
-    match _follows(locked, found, now=now):
+    match _follows(locked, outcome, promised=prospect.own_priority is not None, now=now):
         case Done(state, reason):
             set_state(prospect, state, now=now, why=reason)
+        case Again(promised=True) as wish:
+            wait_again(session, {prospect: _wait_for(prospect, wish, found)}, now=now)
         case Again():
             pass  # the due time that the end alone gave stands
 

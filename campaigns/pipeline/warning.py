@@ -19,7 +19,7 @@ from campaigns.rules.pacing import DOUBTS
 
 SET_BACK = timedelta(minutes=10)  # real time: no account is that far ahead with the slots it gives out, but by a clock
 SILENT = timedelta(minutes=1)  # real time: a deploy takes less, and whoever looks at the screen wants to know soon
-PERIODIC = ("dispatch.tick", "events.sweep", "upkeep.ask", "upkeep.withdraw", "upkeep.advance")
+PERIODIC = ("dispatch.tick", "events.sweep", "events.suppress", "upkeep.ask", "upkeep.withdraw", "upkeep.advance")
 """Tasks that come by themselves, each named after its queue; a caller that is missing shows by its calls."""
 LOOKS_FOR_IMPORTS, IMPORTS = "bulk.look", "bulk.import"
 """What a worker of the queue `bulk` does: one at a time, and the second may take hours."""

@@ -61,6 +61,8 @@ class Facts:
     max_attempts: int
     calls: int
     max_calls: int
+    promised: bool = False
+    """Whether the person was promised this call: it does not need an attempt that is left."""
     not_before: datetime | None = None
     concluded: ProspectState | None = None
     """The final state that an earlier call brought, if its report came too late to say so at once."""
@@ -169,7 +171,7 @@ def _place(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 - one
 
 
 def _budget(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 - one signature for every check
-    if facts.attempts >= facts.max_attempts:
+    if facts.attempts >= facts.max_attempts and not facts.promised:
         detail = f"{facts.attempts} of {facts.max_attempts} attempts made"
     elif facts.calls >= facts.max_calls:
         detail = f"{facts.calls} of {facts.max_calls} calls made"

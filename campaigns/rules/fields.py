@@ -35,7 +35,8 @@ def _duration(value: Any) -> Any:
     raise ValueError('a duration is written in quotes with its unit, such as "15m"')
 
 
-def _spell_duration(value: timedelta) -> str:
+def spell_duration(value: timedelta) -> str:
+    """A duration as a file may say it."""
     # Exactly, whatever its size: it is read back from the database.
     return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
 
@@ -151,7 +152,7 @@ def _refuse_call_control(fields: Any) -> None:
         raise ValueError("leave phone-call-control out of serverMessages: with it Vapi leaves hanging up to a server")
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_spell_duration)]
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(spell_duration)]
 Window = Annotated[CallingWindow, BeforeValidator(_window), PlainSerializer(lambda window: window.describe())]
 Instant = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_aware)]
 Whole = Annotated[int, Strict()]

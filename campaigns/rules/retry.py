@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from typing import Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from campaigns.rules.definition import RetryPlan
+from campaigns.rules.definition.trying import Later
 from campaigns.rules.outcome import TECHNICAL, OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
+from campaigns.rules.wishes import Callback
+
+PROMISED: Final = 101  # the priority of somebody who is to be called back: above all that a list may give
+APART: Final = timedelta(hours=1)  # a part of the day that begins sooner is, to the person, the same one
+
+_PARTS: Final = (time(0), time(12), time(17))
+"""When the morning, the afternoon and the evening begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +27,10 @@ class Again:
     """Call again, not before `not_before` (a wish: the calling window decides)."""
 
     not_before: datetime
+    why: str | None = None
+    """What is known of the time, where it is the person's own."""
+    promised: bool = False
+    """Whether the person asked for it: then they come before everybody else who is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,45 +50,99 @@ CLOSING = {
 """Classes after which nobody is called again, whatever the plan says."""
 
 
+def closing(outcome: OutcomeClass, plan: RetryPlan) -> Done | None:
+    """What the class alone decides for good; None where it does not."""
+    if outcome in plan.never_again and outcome not in CLOSING:
+        return Done(ProspectState.EXHAUSTED, f"the campaign never calls again after {outcome}")
+    return CLOSING.get(outcome)
+
+
 def after(
-    outcome: OutcomeClass, *, attempts: int, calls: int, plan: RetryPlan, ended_at: datetime, capacity_wait: timedelta
+    outcome: OutcomeClass,
+    *,
+    attempts: int,
+    calls: int,
+    plan: RetryPlan,
+    ended_at: datetime,
+    capacity_wait: timedelta,
+    zones: Collection[str] = (),
+    draw: float = 0.0,
+    callback: Callback | None = None,
+    promised: bool = False,
+    ends_at: datetime | None = None,
 ) -> Again | Done:
     """What follows `outcome`.
 
     `attempts` and `calls` include the call that just ended. A call that the account's own limits ended never rang:
-    it costs no attempt and comes again after `capacity_wait`, unless `max_calls` is used up.
+    it costs no attempt and comes again after `capacity_wait`, unless `max_calls` is used up. Who asked to be called
+    back gets that call even with no attempts left (`promised`: it was to be the one that just ended), and at the time
+    that they named. `draw`, from 0 to 1, is how much of the jitter is added.
     """
-    if outcome in CLOSING:
-        return CLOSING[outcome]
+    final = closing(outcome, plan)
+    if final is not None:
+        return final
     if calls >= plan.max_calls:
         return Done(ProspectState.EXHAUSTED, f"{calls} calls made, which is the most this campaign makes")
     if outcome is OutcomeClass.CAPACITY:
         return Again(ended_at + capacity_wait)
-    if attempts >= plan.max_attempts:
+    wanted = outcome is OutcomeClass.CALLBACK
+    if wanted and callback is not None and callback.at is not None:
+        if ends_at is not None and callback.at >= ends_at:
+            return Done(ProspectState.EXPIRED, f"{callback.why}, when the campaign is over")
+        return Again(callback.at, callback.why, promised=True)
+    kept = promised and outcome in TECHNICAL and outcome not in plan.counts  # nobody was called back by that
+    if attempts >= plan.max_attempts and not wanted and not kept:
         return Done(ProspectState.EXHAUSTED, f"{attempts} attempts made, which is the most this campaign makes")
-    if outcome in TECHNICAL and outcome not in plan.counts:
-        delay = _rung(plan.technical, calls - attempts)
+    if wanted:
+        turn = calls
+    elif outcome in TECHNICAL and outcome not in plan.counts:
+        turn = calls - attempts
     else:
-        delay = _rung(_ladder(outcome, plan), attempts)
+        turn = attempts
+    delay = _rung(plan.ladder(outcome), turn)
     if delay is None:
         return Done(ProspectState.EXHAUSTED, f"the campaign does not call again after {outcome}")
-    return Again(ended_at + delay)
+    moment = _later(delay, ended_at, zones) + plan.jitter * draw
+    return Again(moment, callback.why if wanted and callback is not None else None, promised=wanted)
 
 
-def _ladder(outcome: OutcomeClass, plan: RetryPlan) -> Sequence[timedelta]:
-    match outcome:
-        case OutcomeClass.BUSY:
-            return plan.busy
-        case OutcomeClass.VOICEMAIL:
-            return plan.voicemail
-        case OutcomeClass.NO_ANSWER | OutcomeClass.CALLBACK:
-            return plan.no_answer
-        case _:
-            return plan.technical
+def draw_of(call_id: UUID) -> float:
+    """From 0 to below 1, for each call another, and for a call always the same."""
+    return (call_id.int >> 80) / 2**48
 
 
-def _rung(ladder: Sequence[timedelta], turn: int) -> timedelta | None:
+def _rung(ladder: Sequence[timedelta | Later], turn: int) -> timedelta | Later | None:
     """The delay after the `turn`-th call (from 1); the last one repeats; None where the ladder is empty."""
     if not ladder:
         return None
     return ladder[min(max(turn, 1), len(ladder)) - 1]
+
+
+def _later(delay: timedelta | Later, ended_at: datetime, zones: Collection[str]) -> datetime:
+    """The moment that lies `delay` after the call by the clock of every zone that the person may be in."""
+    clocks = [ZoneInfo(zone) for zone in sorted(zones)] or [ZoneInfo("UTC")]
+    match delay:
+        case timedelta():
+            return ended_at + delay
+        case Later.NEXT_DAY:
+            return max(_boundary(ended_at, clock, days=1, at=time(0)) for clock in clocks)
+        case Later.OTHER_PART:
+            return next(_other_parts(ended_at, clocks), ended_at + timedelta(days=1))
+
+
+def _other_parts(ended_at: datetime, clocks: Sequence[ZoneInfo]) -> Iterator[datetime]:
+    """The beginnings of what is another part of the day on every clock, the earliest first."""
+    least = ended_at + APART
+    begins = {_boundary(ended_at, clock, days, at) for clock in clocks for days in (0, 1, 2) for at in _PARTS}
+    for moment in sorted({least} | {each for each in begins if each > least}):
+        if all(_part(moment, clock) != _part(ended_at, clock) for clock in clocks):
+            yield moment
+
+
+def _boundary(moment: datetime, clock: ZoneInfo, days: int, at: time) -> datetime:
+    day = moment.astimezone(clock).date() + timedelta(days=days)
+    return datetime.combine(day, at, tzinfo=clock).astimezone(UTC)
+
+
+def _part(moment: datetime, clock: ZoneInfo) -> int:
+    return sum(moment.astimezone(clock).time() >= begins for begins in _PARTS)

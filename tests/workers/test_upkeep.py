@@ -93,7 +93,7 @@ def test_a_periodic_task_that_fails_each_time_is_no_sign_of_life(
         later = factories.campaign(session, now, name="later", state=CampaignState.SCHEDULED)
         factories.call(session, factories.prospect(session, later, now), now, state=CallState.RINGING, check_at=REAL)
         session.execute(text(f"ALTER TABLE {table} RENAME COLUMN {column} TO missing"))
-    for task in (dispatch.tick, events.sweep, upkeep.ask, upkeep.withdraw, upkeep.advance):
+    for task in (dispatch.tick, events.sweep, events.suppress, upkeep.ask, upkeep.withdraw, upkeep.advance):
         task.apply()
     with db.transaction(working_database) as session:
         assert set(PERIODIC) - set(session.scalars(select(Heartbeat.task))) == silent
