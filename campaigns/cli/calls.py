@@ -138,6 +138,9 @@ def hang_up(
 ) -> None:
     """End a live call at the provider. That it is over arrives as for any other call.
 
+    Its person is done in this campaign, whatever was said until then: completed, or cancelled where the provider calls
+    the end so. Somebody who is to be called by no campaign goes on the do-not-call list, too.
+
     Example: outbound calls hang-up 5f2c9a1e --why "asked us to stop"
     """
     with database() as url:

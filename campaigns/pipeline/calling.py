@@ -171,6 +171,8 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
             variables=({"language": prospect.language} if prospect.language else {}) | prospect.variables,
             webhook_url=webhook_url(campaign.account),
             row_overrides=prospect.overrides,
+            attempt=prospect.attempts + 1,
+            call=prospect.calls,
         )
         prepared.append(
             Prepared(

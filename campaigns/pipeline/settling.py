@@ -214,7 +214,7 @@ def _follows(locked: Locked, outcome: Outcome, *, promised: bool, now: datetime)
         outcome.outcome,
         attempts=locked.prospect.attempts,
         calls=locked.prospect.calls,
-        plan=definition.retry,
+        plan=definition.plan,
         ended_at=ended_at,
         capacity_wait=locked.timing.capacity_wait,
         zones=locked.prospect.zones,
@@ -251,7 +251,7 @@ def _revise(session: Session, locked: Locked, before: OutcomeClass | None, outco
 
 
 def _counts(outcome: OutcomeClass, definition: CampaignDefinition) -> bool:
-    return outcome in definition.retry.counts
+    return outcome in definition.plan.counts
 
 
 def _keep(

@@ -98,7 +98,7 @@ def after(
     elif outcome in TECHNICAL and outcome not in plan.counts:
         turn = calls - attempts
     else:
-        turn = attempts
+        turn = attempts if outcome in plan.counts else calls
     delay = _rung(plan.ladder(outcome), turn)
     if delay is None:
         return Done(ProspectState.EXHAUSTED, f"the campaign does not call again after {outcome}")

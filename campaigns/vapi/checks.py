@@ -196,6 +196,18 @@ def _judge_speaker(
     if layers and not detected and (campaign.voicemail is None or campaign.voicemail.provider is None):
         say = "no detection: a machine that answers passes for a person; say provider in [voicemail] to change that"
         yield Check(f"voicemail of {speaker.label}", Level.NOTE, say)
+    quiet = campaign.voicemail is not None and (campaign.voicemail.hang_up or campaign.voicemail.message_on != "every")
+    if quiet and _is_saved(speaker, campaign) and any(text(layer.get("voicemailMessage")) for layer in layers):
+        say = (
+            "it has a voicemailMessage of its own; where [voicemail] says to hang up it is replaced by an empty one, "
+            "which Vapi accepts and does not explain: take it out of the assistant to be sure"
+        )
+        yield Check(f"voicemail of {speaker.label}", Level.WARNING, say)
+
+
+def _is_saved(speaker: _Speaker, campaign: CampaignDefinition) -> bool:
+    """Whether its settings are at Vapi, and not in the campaign's file."""
+    return campaign.assistant is None and (campaign.squad is None or speaker.label.startswith("assistant "))
 
 
 def _judge_fields(speaker: _Speaker, campaign: CampaignDefinition) -> Iterator[Check]:

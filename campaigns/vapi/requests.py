@@ -54,6 +54,7 @@ OVERRIDABLE: Final = frozenset(
 )
 """What one row may have otherwise than the assistant: how it speaks and listens, not where its messages go."""
 
+_QUIET: Final = frozenset({"assistant", "squad", "assistantOverrides", "membersOverrides"})
 _EXACT = 2**53  # JavaScript reads larger whole numbers as others
 _MARKS: Final = re.compile(r"\{[{%]|[}%]\}")
 _BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -94,8 +95,10 @@ def create_call(
     variables: Mapping[str, Any],
     webhook_url: str | None,
     row_overrides: Mapping[str, Any] | None = None,
+    attempt: int = 1,
+    call: int = 1,
 ) -> CreateCall:
-    """The request that calls one person.
+    """The request that calls one person: for the attempt of that number, by the person's call of that number.
 
     Our call id travels in the call's name, the customer's external id and the overrides' metadata, so that a webhook
     or a listing can be matched even when we never saw the answer. Where nobody serves webhooks, an assistant's own
@@ -113,8 +116,17 @@ def create_call(
         "metadata": {CALL_ID_KEY: reference, "campaign": campaign.name},
         "maxDurationSeconds": int(campaign.max_duration / timedelta(seconds=1)),
     }
+    speaker = _speaker(campaign)
     if campaign.voicemail is not None:
-        overrides |= _voicemail(campaign.voicemail)
+        overrides |= _detection(campaign.voicemail)
+        if campaign.voicemail.speaks(attempt, last=campaign.is_last(attempt=attempt, call=call)):
+            if campaign.voicemail.message is not None:
+                overrides["voicemailMessage"] = campaign.voicemail.message
+        else:
+            overrides.pop("voicemailMessage", None)
+            speaker = _silenced(speaker)
+            if _has_saved(campaign):
+                overrides["voicemailMessage"] = ""  # the only text that Vapi publishes for this and nobody hears
     if webhook_url is not None:
         overrides["server"] = _server(webhook_url, account.credential_id)
         overrides["serverMessages"] = list(SERVER_MESSAGES)
@@ -122,7 +134,7 @@ def create_call(
         "name": reference,
         "phoneNumberId": phone_number_id,
         "customer": customer,
-        **_speaker(campaign),
+        **speaker,
         "squadOverrides" if campaign.with_squad else "assistantOverrides": overrides,
     }
     return CreateCall(call_id, body)
@@ -195,7 +207,25 @@ def _server(url: str, credential_id: str | None) -> dict[str, Any]:
     return {"url": url, "timeoutSeconds": SERVER_TIMEOUT_SECONDS, "backoffPlan": dict(BACKOFF), **credential}
 
 
-def _voicemail(wanted: Voicemail) -> dict[str, Any]:
+def _has_saved(campaign: CampaignDefinition) -> bool:
+    """Whether an assistant may talk whose own settings are at Vapi: what it says to machines is not known here."""
+    members = (campaign.squad or {}).get("members") or []
+    return campaign.assistant is None and (campaign.squad is None or any(each.get("assistantId") for each in members))
+
+
+def _silenced(fields: Any) -> Any:
+    """The same assistant or squad without what it says to machines: Vapi hangs up then."""
+    if not isinstance(fields, Mapping):
+        return fields
+    quiet = {key: value for key, value in fields.items() if key != "voicemailMessage"}
+    for key in _QUIET.intersection(quiet):
+        quiet[key] = _silenced(quiet[key])
+    if isinstance(quiet.get("members"), list):
+        quiet["members"] = [_silenced(member) for member in quiet["members"]]
+    return quiet
+
+
+def _detection(wanted: Voicemail) -> dict[str, Any]:
     overrides: dict[str, Any] = {}
     if wanted.provider == "off":
         overrides["voicemailDetection"] = "off"
@@ -212,6 +242,4 @@ def _voicemail(wanted: Voicemail) -> dict[str, Any]:
                 "maxRetries": wanted.backoff.max_retries,
             }
         overrides["voicemailDetection"] = plan
-    if wanted.message is not None:
-        overrides["voicemailMessage"] = wanted.message
     return overrides

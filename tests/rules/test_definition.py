@@ -138,8 +138,9 @@ def test_a_wrong_account_is_refused_by_its_key(changes: dict[str, Any], line: st
         (
             {"retry": {"atempts": 3}},
             (
-                "retry.atempts: no such key; allowed here: busy, counts, max_attempts, max_calls, no_answer, "
-                "technical, voicemail"
+                "retry.atempts: no such key; allowed here: assistant_error, busy, callback, counts, jitter, "
+                "max_attempts, max_calls, never_again, no_answer, pipeline_error, provider_transport_error, technical, "
+                "unknown, voicemail"
             ),
         ),
         ({"consent": "yes"}, f"consent: {SECTION}"),
@@ -192,7 +193,10 @@ def test_a_wrong_account_is_refused_by_its_key(changes: dict[str, Any], line: st
             {"squad": squad(assistantId="a") | {"membersOverrides": {"serverMessages": ["phone-call-control"]}}},
             f"squad: {CALL_CONTROL}",
         ),
-        ({"voicemail": {}}, 'voicemail: say at least who detects it, such as provider = "vapi", or a message'),
+        (
+            {"voicemail": {}},
+            'voicemail: say at least who detects it, such as provider = "vapi", or a message, or hang_up = true',
+        ),
         (
             {"voicemail": {"provider": "gogle"}},
             "voicemail.provider: input should be 'off', 'vapi', 'google', 'openai' or 'twilio'",
@@ -224,10 +228,10 @@ def test_a_wrong_campaign_is_refused_by_its_key(changes: dict[str, Any], line: s
 
 @pytest.mark.parametrize("written", ["0.5s", "90s", "15m", "14d", "366d", "100001.25s", "1.5h"])
 def test_a_duration_is_read_back_from_the_database_as_it_was(written: str) -> None:
-    definition = CampaignDefinition.model_validate(CAMPAIGN | {"retry": {"busy": [written]}})
+    definition = CampaignDefinition.model_validate(CAMPAIGN | {"breaker": {"within": written}})
     stored = json.loads(json.dumps(definition.model_dump(mode="json")))
     assert CampaignDefinition.model_validate(stored) == definition
-    assert definition.retry.busy[0] > timedelta(0)
+    assert definition.breaker.within > timedelta(0)
 
 
 def test_everything_is_read_back_from_the_database_as_it_was() -> None:

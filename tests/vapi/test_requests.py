@@ -31,6 +31,9 @@ def request(
     extension: str = "",
     name: str | None = None,
     row: dict[str, Any] | None = None,
+    own: dict[str, Any] | None = None,
+    attempt: int = 1,
+    call: int = 1,
     **changes: Any,
 ) -> CreateCall:
     """The request for one row of a campaign with these `changes`."""
@@ -44,6 +47,9 @@ def request(
         extension=extension,
         name=name,
         variables=row or {},
+        row_overrides=own,
+        attempt=attempt,
+        call=call,
     )
 
 

@@ -28,6 +28,7 @@ from campaigns.rules.fields import (
     Window,
     Zone,
 )
+from campaigns.rules.outcome import OutcomeClass
 
 RESERVED_VARIABLES = frozenset(
     {"customer", "call", "phoneNumber", "transport", "now", "date", "time", "month", "day", "year"}
@@ -84,6 +85,11 @@ class CampaignDefinition(Section):
             raise ValueError("ends_at must be later than starts_at")
         if not timedelta(seconds=10) <= self.max_duration <= timedelta(seconds=43_200):
             raise ValueError('max_duration must lie between "10s" and "12h": Vapi allows nothing else')
+        named = self.voicemail.message_on if self.voicemail is not None else ()
+        if isinstance(named, tuple) and named and max(named) > self.retry.max_attempts:
+            raise ValueError(
+                f"voicemail.message_on names attempt {max(named)}, and retry.max_attempts is {self.retry.max_attempts}"
+            )
         if self.budget is not None and self.prices is None:
             raise ValueError("budget needs [prices]: without them nobody knows what a call may cost")
         self._affordable()
@@ -108,6 +114,18 @@ class CampaignDefinition(Section):
     def own_zone(self) -> ZoneInfo:
         """Whose days the campaign's days are."""
         return ZoneInfo(self.zone or "UTC")
+
+    @property
+    def plan(self) -> RetryPlan:
+        """The retry plan, with what `[voicemail]` says of it."""
+        if self.voicemail is None or self.voicemail.counts:
+            return self.retry
+        return self.retry.model_copy(update={"counts": self.retry.counts - {OutcomeClass.VOICEMAIL}})
+
+    def is_last(self, *, attempt: int, call: int) -> bool:
+        """Whether a machine that answers the attempt of that number, the person's call of that number, is the last."""
+        once = not self.retry.voicemail or OutcomeClass.VOICEMAIL in self.retry.never_again
+        return once or attempt >= self.retry.max_attempts or call >= self.retry.max_calls
 
     @property
     def with_squad(self) -> bool:
