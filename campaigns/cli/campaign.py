@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from campaigns import clock, db
-from campaigns.cli.accounts import print_applied
+from campaigns.cli.applying import apply
 from campaigns.cli.budget import as_json as budget_json
 from campaigns.cli.budget import print_budget
 from campaigns.cli.database import database, transaction, who
-from campaigns.cli.files import read_toml
 from campaigns.cli.hanging_up import hang_up_all
 from campaigns.cli.in_flight import as_json as in_flight_json
 from campaigns.cli.in_flight import name_them, wait_for_sending
 from campaigns.cli.output import AsJson, print_json, print_settings, print_table, say
 from campaigns.pipeline import budgeting, reporting, scheduling
 from campaigns.rules.campaign_state import CampaignState, Command
-from campaigns.rules.definition import CampaignDefinition, read_definition
 
 campaign = typer.Typer(no_args_is_help=True, help="Campaigns: what to say, to whom, when and how hard.")
 
 Name = Annotated[str, typer.Argument(help="The campaign's name.")]
 Why = Annotated[str | None, typer.Option(help="Kept in the audit beside who and when.")]
-RESCHEDULE_BATCH = 1_000  # prospects to a transaction: a fraction of a second of locks
 
 
-@campaign.command()
-def apply(
-    file: Annotated[Path, typer.Argument(help="A TOML file that describes one campaign.")], *, as_json: AsJson = False
-) -> None:
-    """Create a campaign, or change it to what the file says. Due times are worked out anew.
-
-    Example: outbound campaign apply spring.toml
-    """
-    definition = read_definition(CampaignDefinition, read_toml(file), source=str(file))
-    with database() as url:
-        with db.transaction(url) as session:
-            applied = scheduling.apply_campaign(session, definition, who=who(), now=clock.read(session).now)
-        # Also where nothing changed: the command may have been interrupted here the last time.
-        after_id: int | None = None if applied.created else 0
-        while after_id is not None:
-            with db.transaction(url) as session:
-                after_id = scheduling.reschedule(
-                    session, applied.id, after_id=after_id, limit=RESCHEDULE_BATCH, now=clock.read(session).now
-                )
-    if as_json:
-        print_json({"campaign": definition.name, "created": applied.created, "changed": applied.changed})
-    else:
-        print_applied("campaign", definition.name, applied)
+campaign.command()(apply)
 
 
 @campaign.command()

@@ -60,7 +60,15 @@ def test_a_campaign_from_files_to_its_end(outbound: Outbound) -> None:
         ["campaign", "start", "spring", "--json"],
     )
     assert json.loads(again.out) == {"account": "main", "created": False, "changed": []}
-    assert changed.json() == {"campaign": "spring", "created": False, "changed": []}
+    assert changed.json() == {
+        "campaign": "spring",
+        "created": False,
+        "changed": [],
+        "preview": False,
+        "changes": [],
+        "people": None,
+        "live_calls": 0,
+    }
     assert started.json() == {"campaign": "spring", "state": "running", "held_up": None, "in_flight": []}
 
     accounts, account, campaigns, campaign, people, story = (

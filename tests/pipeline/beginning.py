@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from campaigns.models import Campaign, Person
+from campaigns.ledger import spending
+from campaigns.models import Campaign, Person, Spending
+from campaigns.rules.definition import CampaignDefinition
 from tests import factories
 
 LINES = 3
@@ -44,9 +46,13 @@ def two_campaigns(session: Session, now: datetime, **account: Any) -> tuple[UUID
         breaker = {"calls": 5, "share": 0.6, "within": "12h"}
         made = factories.campaign(session, now, name=name, retry=RETRY, breaker=breaker, **terms)
         # Equal in each run: campaigns of equal need are served in the order of their ids.
+        session.execute(delete(Spending))  # it refers to the campaign
         session.execute(update(Campaign).where(Campaign.id == made.id).values(id=UUID(int=turn + 1)))
         session.expunge_all()
-        campaign = session.get_one(Campaign, UUID(int=turn + 1))
+    for campaign in session.scalars(select(Campaign).order_by(Campaign.id)).all():
+        definition, how = CampaignDefinition.model_validate(campaign.definition), CAMPAIGNS[campaign.name]
+        if definition.budget is not None:
+            spending.open_account(session, campaign.id, definition, now=now)
         for person, extension in how["people"]:
             factories.prospect(session, campaign, now, e164=numbers[person], extension=extension)
     return account_id, list(session.scalars(select(Person.id).order_by(Person.id)))
