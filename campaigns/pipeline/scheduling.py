@@ -168,7 +168,9 @@ def command(
         if _has_any(session, campaign, frozenset(ProspectState)):
             advice = f"everybody is held or done, and `outbound prospects list --campaign {name}` says why"
         raise NotAllowed(f"campaign {name} has nobody to call: {advice}")
-    if state is CampaignState.RUNNING:
+    if state in {CampaignState.RUNNING, CampaignState.SCHEDULED}:
+        if campaign.ends_at is not None and campaign.ends_at <= now:
+            raise NotAllowed(f"campaign {name} ended at {campaign.ends_at:%Y-%m-%d %H:%M %Z}: give it a later ends_at")
         _refuse_without_money(session, campaign, now=now)
     campaign.state = state
     campaign.state_why = why
@@ -276,13 +278,14 @@ def _more_to_come(campaign_id: SQLColumnExpression[UUID]) -> SQLColumnExpression
 
 def ripe(session: Session, *, now: datetime) -> list[UUID]:
     """The campaigns that `advance` may move or close, by their tallies and without a lock."""
-    over = or_(Campaign.state.in_(sorted(OVER)), and_(Campaign.state.in_(sorted(ENDABLE)), Campaign.ends_at <= now))
+    ended = and_(Campaign.state.in_(sorted(ENDABLE)), Campaign.ends_at <= now)
+    over = or_(Campaign.state.in_(sorted(OVER)), ended)
     has_start = Campaign.starts_at.is_not(None)
     query = select(Campaign.id).where(
         or_(
             and_(Campaign.state == CampaignState.SCHEDULED, or_(Campaign.starts_at <= now, ~has_start)),
             and_(over, _tallied(CLOSABLE) > 0),
-            and_(Campaign.state == CampaignState.RUNNING, _tallied(OPEN) == 0, ~_more_to_come(Campaign.id)),
+            and_(or_(Campaign.state == CampaignState.RUNNING, ended), _tallied(OPEN) == 0, ~_more_to_come(Campaign.id)),
         )
     )
     return list(session.scalars(query.order_by(Campaign.id)))
@@ -302,16 +305,19 @@ def advance(
     left = CLOSE_LOT
     moved: list[tuple[str, CampaignState]] = []
     (campaign,) = lock_to_change(session, Campaign, Campaign.id == campaign_id)
-    if campaign.state == CampaignState.SCHEDULED and (campaign.starts_at is None or campaign.starts_at <= now):
+    ended = campaign.state in ENDABLE and campaign.ends_at is not None and campaign.ends_at <= now
+    begun = campaign.starts_at is None or campaign.starts_at <= now
+    if campaign.state == CampaignState.SCHEDULED and begun and not ended:
         _become(session, campaign, CampaignState.RUNNING, "its start time came", now=now)
         moved.append((campaign.name, campaign.state))
-    if campaign.state in OVER or (campaign.ends_at is not None and campaign.ends_at <= now):
+    if campaign.state in OVER or ended:
         left -= _close(session, campaign, left, now=now)
-    over_now = campaign.state == CampaignState.RUNNING and not _has_any(session, campaign, OPEN)
+    over_now = (campaign.state == CampaignState.RUNNING or ended) and not _has_any(session, campaign, OPEN)
     over_now = over_now and not session.scalar(select(_more_to_come(literal(campaign.id))))
     # Asked about its failures, it may give somebody back for whom an earlier stretch was at fault.
     if over_now and not at_fault(campaign.id) and not _has_any(session, campaign, OPEN):
-        _become(session, campaign, CampaignState.COMPLETED, "nobody is left to call", now=now)
+        why = "its end time came" if ended else "nobody is left to call"
+        _become(session, campaign, CampaignState.COMPLETED, why, now=now)
         _close(session, campaign, left, now=now)
         moved.append((campaign.name, campaign.state))
     return moved
@@ -334,8 +340,8 @@ def _close(session: Session, campaign: Campaign, limit: int, *, now: datetime) -
         .with_for_update(key_share=True)
     ).all()
     for prospect in rows:
-        kept = f"{why}: {prospect.state_why}" if prospect.state == ProspectState.HELD else why
-        set_state(prospect, state, now=now, why=kept)
+        before = f"{why}; was {prospect.state}"
+        set_state(prospect, state, now=now, why=f"{before}: {prospect.state_why}" if prospect.state_why else before)
     session.flush()
     return len(rows)
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from campaigns import clock, db, ledger
 from campaigns.errors import NotAllowed, UnknownName
 from campaigns.models import Account, Call, Change, PhoneNumber, Prospect, Rehearsal
-from campaigns.pipeline import halting, reporting, scheduling, warning
+from campaigns.pipeline import exporting, halting, reporting, scheduling, warning
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
@@ -194,9 +194,48 @@ def test_the_end_time_leaves_the_rest_expired(session: Session, now: datetime) -
     campaign = factories.campaign(session, now, ends_at=now + timedelta(hours=1))
     waiting = factories.prospect(session, campaign, now)
     busy = factories.prospect(session, campaign, now, state=ProspectState.IN_CALL)
+    held = factories.prospect(session, campaign, now, state=ProspectState.HELD, state_why="no_rule: none for XX")
     assert advance(session, now=now + timedelta(hours=1)) == []
-    assert waiting.state is ProspectState.EXPIRED
+    assert (waiting.state, waiting.state_why) == (ProspectState.EXPIRED, "the campaign ended first; was waiting")
+    assert held.state_why == "the campaign ended first; was held: no_rule: none for XX"
     assert busy.state is ProspectState.IN_CALL
+
+
+@pytest.mark.parametrize("state", [CampaignState.SCHEDULED, CampaignState.PAUSED, CampaignState.RUNNING])
+def test_a_campaign_whose_end_comes_completes_whatever_it_was(
+    session: Session, now: datetime, state: CampaignState
+) -> None:
+    campaign = factories.campaign(session, now, state=state, ends_at=now)
+    factories.prospect(session, campaign, now)
+    assert advance(session, now=now) == [("spring", CampaignState.COMPLETED)]
+    ledger.write_tallies(session)
+    assert dict(reporting.progress(session, campaign, now=now).prospects) == {"expired": 1}
+    assert campaign.state_why == "its end time came"
+    audit = session.scalars(select(Change).where(Change.what == "completed")).one()
+    assert (audit.who, audit.before) == ("outbound", {"state": state})
+
+
+@pytest.mark.parametrize("state", [CampaignState.DRAFT, CampaignState.PAUSED])
+def test_a_campaign_that_is_over_is_not_started(session: Session, now: datetime, state: CampaignState) -> None:
+    campaign = factories.campaign(session, now, state=state, ends_at=now - timedelta(minutes=1))
+    factories.prospect(session, campaign, now)
+    wanted = Command.START if state is CampaignState.DRAFT else Command.RESUME
+    with pytest.raises(NotAllowed, match="campaign spring ended at 2027-03-02 14:59 UTC: give it a later ends_at"):
+        command(session, wanted, now)
+    apply(session, now, ends_at=now + timedelta(days=1))
+    assert command(session, wanted, now) is CampaignState.RUNNING
+
+
+def test_whoever_a_campaign_left_is_named_and_exported_with_why(session: Session, now: datetime) -> None:
+    campaign = factories.campaign(session, now, ends_at=now)
+    factories.prospect(session, campaign, now, state_why="again after busy")
+    advance(session, now=now)
+    session.flush()
+    (listed,) = reporting.people(session, campaign.id, state=ProspectState.EXPIRED, incidents=False, limit=10)
+    (row,) = exporting.page(session, campaign.id).rows
+    why = "the campaign ended first; was waiting: again after busy"
+    assert (listed.state, listed.reason) == ("expired", why)
+    assert (row["state"], row["reason"]) == ("expired", why)
 
 
 def test_whoever_becomes_waiting_after_a_cancel_is_still_cancelled(session: Session, now: datetime) -> None:
