@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 
 from campaigns import clock
-from campaigns.models import Call, Campaign, Event, Import, Outcome, Person, Prospect
+from campaigns.ledger import spending
+from campaigns.models import Call, Campaign, Event, Import, Outcome, Person, Prospect, Spending
 from campaigns.pipeline import reporting, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.outcome import OutcomeClass
@@ -143,6 +144,9 @@ def nobody_disappeared(system: System, name: str) -> Iterator[Broken]:
             ).where(Import.campaign_id == campaign.id)
         ).one()
         over = session.scalars(select(Prospect.id).where(Prospect.campaign_id == campaign.id, Prospect.calls > 8)).all()
+        money = session.get(Spending, campaign.id)
+        paid = {} if money is None else spending.from_rows(session, campaign.id, money.day)
+        unpaid = {name: (getattr(money, name), sum_) for name, sum_ in paid.items() if getattr(money, name) != sum_}
     if imported + repeated + rejected != in_file or progress.total != imported:
         yield Broken(LOST, f"{name}: of {in_file} rows {imported} were imported, and {progress.total} people are there")
     for state in sorted(set(progress.prospects) - {*FINAL, ProspectState.REVIEW}):
@@ -156,6 +160,8 @@ def nobody_disappeared(system: System, name: str) -> Iterator[Broken]:
             key: (kept.get(key), counted.get(key)) for key in {*kept, *counted} if kept.get(key) != counted.get(key)
         }
         yield Broken(WRONG, f"{name}: the tallies are not what the rows say: {found}")
+    if unpaid:
+        yield Broken(WRONG, f"{name}: what was spent is not what the calls say: {unpaid}")
     if over:
         yield Broken(LIMIT, f"{name}: {len(over)} people were called more than 8 times")
     if progress.lines:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from campaigns import db
 from campaigns.errors import CallRefused, CallUnclear, Throttled
 from campaigns.models import Call, Campaign, Change, Prospect, Spending
-from campaigns.pipeline import calling, dispatching, recovering, reviewing, scheduling, settling
+from campaigns.pipeline import calling, dispatching, recovering, reviewing, scheduling, settling, withdrawing
 from campaigns.pipeline.reviewing import Decision
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState, Evidence
@@ -331,3 +331,14 @@ def test_nobody_is_claimed_for_whom_there_is_no_money(session: Session, now: dat
     assert len(claim()) == 2
     assert campaign.state is CampaignState.RUNNING
     assert session.scalars(select(Change).where(Change.what == "paused")).all() == []
+
+
+def test_a_call_that_waits_for_a_line_is_not_ended_for_want_of_money(session: Session, now: datetime) -> None:
+    campaign = campaign_with(session, now, total=0.6)
+    (call,) = claimed(session, campaign, now)
+    assert prepare(session, call.id, now) is not None
+    blocked = {"subscriptionLimits": {"concurrencyBlocked": True, "remainingConcurrentCalls": 0}}
+    record(session, call, accepted(call, now, **blocked), now)
+    assert call.blocked
+    assert sums(session, campaign.id) == (NOTHING, WORST)  # for this very call: there is nothing for another
+    assert withdrawing.unwanted(session, now=now, real=REAL, limit=10) == []
