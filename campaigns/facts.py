@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import orjson
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    Row,
     ScalarSelect,
     SQLColumnExpression,
     Text,
@@ -23,23 +23,27 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    join,
     or_,
     select,
+    true,
 )
 from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from campaigns.models import Account, Call, Campaign, Consent, Import, Outcome, Prospect, Spending, Suppression
 from campaigns.rules.call_state import HOLDS_LINE, HOLDS_PERSON, CallState
-from campaigns.rules.calling_rules import CapEvent, applicable, zoned_windows
+from campaigns.rules.calling_rules import SHIPPED, CapEvent, Rulebook
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.caps import REMEMBERED, Cap, Rung
+from campaigns.rules.consent import ConsentLevel, RecordedConsent
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from campaigns.rules.definition.money import exact
 from campaigns.rules.eligibility import Facts
 from campaigns.rules.outcome import TECHNICAL, OutcomeClass
+from campaigns.rules.place import Terms, place, terms_of
 from campaigns.rules.retry import closing
 from campaigns.rules.spending import Funds
-from campaigns.rules.windows import CallingWindow, ZonedWindow
 from campaigns.vapi.ended_reasons import ending_class
 
 
@@ -54,6 +58,8 @@ class CampaignFacts:
     account: AccountDefinition
     frozen: bool
     account_stop: str | None
+    rules: Rulebook
+    terms: Terms
     funds: Funds | None = None
     """Its budget and what of it is gone, where it has one."""
 
@@ -90,6 +96,8 @@ def about_campaigns(session: Session, campaign_ids: Collection[UUID]) -> dict[UU
             account=_account_definition(row.account),
             frozen=row.frozen_at is not None,
             account_stop=row.stop_reason,
+            rules=SHIPPED,
+            terms=_campaign_terms(row.definition),
             funds=_funds(_campaign_definition(row.definition), row),
         )
         for row in rows
@@ -119,6 +127,11 @@ def _campaign_definition(stored: str) -> CampaignDefinition:
     return CampaignDefinition.model_validate(orjson.loads(stored))
 
 
+@lru_cache(maxsize=256)
+def _campaign_terms(stored: str) -> Terms:
+    return terms_of(_campaign_definition(stored))
+
+
 @lru_cache(maxsize=64)
 def _account_definition(stored: str) -> AccountDefinition:
     return AccountDefinition.model_validate(orjson.loads(stored))
@@ -138,7 +151,7 @@ def gather(
             states=row.states,
             zones=row.zones,
             suppressed=row.suppressed,
-            own_consent=row.own_consent,
+            own_consent=own_consent(row),
             attempts=row.attempts,
             calls=row.calls,
             promised=row.promised,
@@ -158,7 +171,7 @@ def about_newcomer(
     states: Collection[str],
     zones: Collection[str],
     suppressed: bool,
-    own_consent: bool,
+    own_consent: PersonalConsent | None,
     not_before: datetime | None,
 ) -> Facts:
     """The facts about somebody who is about to become a prospect."""
@@ -187,13 +200,51 @@ def suppressed(person_id: SQLColumnExpression[int], campaign_id: SQLColumnExpres
     )
 
 
-def consented(person_id: SQLColumnExpression[int], campaign_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
-    """Whether the person's own consent, to this campaign or to all, is recorded and not withdrawn."""
-    return exists().where(
-        Consent.person_id == person_id,
-        Consent.withdrawn_at.is_(None),
-        or_(Consent.campaign_id.is_(None), Consent.campaign_id == campaign_id),
+class PersonalConsent(NamedTuple):
+    """What is recorded of a person's own consent; where no level is, it is of the one that the campaign declares."""
+
+    level: ConsentLevel | None
+    obtained_at: datetime | None
+    expires_at: datetime | None
+    withdrawn: bool = False
+
+
+def latest_consent(person_id: SQLColumnExpression[int], campaign_id: SQLColumnExpression[UUID]) -> LateralFromClause:
+    """What was recorded last of the person's own consent, to this campaign or to all; to be joined on true."""
+    return (
+        select(Consent.id, Consent.level, Consent.obtained_at, Consent.expires_at, Consent.withdrawn_at)
+        .where(Consent.person_id == person_id, or_(Consent.campaign_id.is_(None), Consent.campaign_id == campaign_id))
+        .order_by(Consent.id.desc())
+        .limit(1)
+        .lateral("consent")
     )
+
+
+def own_consent(row: Row[Any]) -> PersonalConsent | None:
+    """The same of a row that was joined with `latest_consent`."""
+    if row.consent_id is None:
+        return None
+    return PersonalConsent(row.level, row.obtained_at, row.expires_at, row.withdrawn_at is not None)
+
+
+def consent_columns(consent: LateralFromClause) -> tuple[ColumnElement[Any], ...]:
+    """What `own_consent` looks at."""
+    return (
+        consent.c.id.label("consent_id"),
+        consent.c.level,
+        consent.c.obtained_at,
+        consent.c.expires_at,
+        consent.c.withdrawn_at,
+    )
+
+
+def known_consent(campaign: CampaignFacts, own: PersonalConsent | None) -> RecordedConsent | None:
+    """What counts: the person's own, whatever became of it, before what the campaign declares for all."""
+    declared = campaign.definition.consent
+    if own is None:
+        return None if declared is None else declared.recorded
+    level = own.level or (declared.level if declared is not None else "express")
+    return RecordedConsent(level, own.obtained_at, own.expires_at, own.withdrawn)
 
 
 _other = aliased(Call)
@@ -220,33 +271,39 @@ _LATEST = (
     .correlate(Prospect)
     .subquery()
 )
-_PROSPECTS = select(
-    Prospect.id,
-    Prospect.campaign_id,
-    Prospect.country,
-    Prospect.states,
-    Prospect.zones,
-    Prospect.attempts,
-    Prospect.calls,
-    Prospect.not_before,
-    suppressed(Prospect.person_id, Prospect.campaign_id).label("suppressed"),
-    consented(Prospect.person_id, Prospect.campaign_id).label("own_consent"),
-    exists()
-    .where(
-        _other.person_id == Prospect.person_id,
-        _other.prospect_id != Prospect.id,
-        _other.state.in_(sorted(HOLDS_PERSON)),
+_consent = latest_consent(Prospect.person_id, Prospect.campaign_id)
+_FROM_PROSPECTS = join(Prospect, _consent, true(), isouter=True)
+_PROSPECTS = (
+    select(
+        Prospect.id,
+        Prospect.campaign_id,
+        Prospect.country,
+        Prospect.states,
+        Prospect.zones,
+        Prospect.attempts,
+        Prospect.calls,
+        Prospect.not_before,
+        suppressed(Prospect.person_id, Prospect.campaign_id).label("suppressed"),
+        *consent_columns(_consent),
+        exists()
+        .where(
+            _other.person_id == Prospect.person_id,
+            _other.prospect_id != Prospect.id,
+            _other.state.in_(sorted(HOLDS_PERSON)),
+        )
+        .label("person_in_call"),
+        Prospect.own_priority.is_not(None).label("promised"),
+        func.array(
+            select(Outcome.outcome)
+            .where(Outcome.prospect_id == Prospect.id)
+            .order_by(Outcome.created_at.desc())
+            .scalar_subquery()
+        ).label("ended"),
+        select(func.jsonb_agg(func.jsonb_build_array(*_LATEST.c))).scalar_subquery().label("rung"),
     )
-    .label("person_in_call"),
-    Prospect.own_priority.is_not(None).label("promised"),
-    func.array(
-        select(Outcome.outcome)
-        .where(Outcome.prospect_id == Prospect.id)
-        .order_by(Outcome.created_at.desc())
-        .scalar_subquery()
-    ).label("ended"),
-    select(func.jsonb_agg(func.jsonb_build_array(*_LATEST.c))).scalar_subquery().label("rung"),
-).where(Prospect.id.in_(bindparam("ids", expanding=True)))
+    .select_from(_FROM_PROSPECTS)
+    .where(Prospect.id.in_(bindparam("ids", expanding=True)))
+)
 
 
 def _rung(calls: Iterable[Sequence[Any]]) -> Iterator[Rung]:
@@ -284,7 +341,7 @@ def _facts(
     states: Collection[str],
     zones: Collection[str],
     suppressed: bool,
-    own_consent: bool,
+    own_consent: PersonalConsent | None,
     attempts: int = 0,
     calls: int = 0,
     promised: bool = False,
@@ -296,19 +353,20 @@ def _facts(
     definition = campaign.definition
     finals = (closing(OutcomeClass(outcome), definition.retry) for outcome in ended)
     concluded = next((final.state for final in finals if final is not None), None)
-    place = _place(definition.windows, country, tuple(sorted(states)), tuple(sorted(zones)))
+    where = place(campaign.terms, campaign.rules, country, tuple(sorted(states)), tuple(sorted(zones)))
     return Facts(
         frozen=campaign.frozen,
         account_stop=campaign.account_stop,
         campaign_state=campaign.state,
         starts_at=definition.starts_at,
         ends_at=definition.ends_at,
-        windows=place.windows,
-        zones_known=bool(zones),
-        rule_refusal=place.refusal,
+        windows=where.windows,
+        zones_known=bool(where.zones),
+        rule_refusal=where.applicable.refusal,
+        voice_blocked=where.voice_blocked,
         suppressed=suppressed,
-        consent_needed=place.consent_needed,
-        consented=own_consent or definition.consent is not None,
+        consent_needs=where.consent_needs,
+        consent=known_consent(campaign, own_consent),
         attempts=attempts,
         max_attempts=definition.retry.max_attempts,
         calls=calls,
@@ -318,32 +376,7 @@ def _facts(
         concluded=concluded,
         person_in_call=person_in_call,
         funds=campaign.funds,
-        caps=place.caps + tuple(Cap(cap.calls, cap.per, "the campaign") for cap in definition.caps),
+        caps=where.caps + tuple(Cap(cap.calls, cap.per, "the campaign") for cap in definition.caps),
         rung=rung,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What the calling rules say about somewhere."""
-
-    windows: tuple[ZonedWindow, ...]
-    refusal: str | None
-    consent_needed: bool
-    caps: tuple[Cap, ...]
-
-
-@lru_cache(maxsize=4096)  # as many as a large campaign has combinations of states and zones
-def _place(window: CallingWindow, country: str | None, states: tuple[str, ...], zones: tuple[str, ...]) -> _Place:
-    rules = applicable(country, states)
-    own = tuple(ZonedWindow(window, ZoneInfo(zone)) for zone in zones)
-    return _Place(
-        windows=own + zoned_windows(rules, zones),
-        refusal=rules.refusal,
-        consent_needed=any(rule.consent != "none" for rule in rules.jurisdictions),
-        caps=tuple(
-            Cap(cap.calls, cap.period, rule.code, cap.counts, cap.after)
-            for rule in rules.jurisdictions
-            for cap in rule.caps
-        ),
+        debt_collection=definition.purpose == "debt_collection",
     )

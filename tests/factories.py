@@ -36,7 +36,7 @@ CAMPAIGN: dict[str, Any] = {
     "phone_number_ids": ["number-1"],
     "windows": "Mon-Sun 09:00-20:00",
     "default_region": "US",
-    "consent": {"source": "web form"},
+    "consent": {"source": "web form", "level": "written"},
 }
 
 

@@ -252,7 +252,7 @@ class System:
             "assistant_id": "an-assistant",
             "windows": "Mon-Sun 09:00-20:00",
             "default_region": "US",
-            "consent": {"source": "web form"},
+            "consent": {"source": "web form", "level": "written"},
             "retry": {"no_answer": ["2m"], "busy": ["1m"], "voicemail": ["2m"], "technical": ["1m"]},
         }
         definition = read_definition(CampaignDefinition, values | changes, source="the journey's campaign")

@@ -209,7 +209,11 @@ def _campaign() -> CampaignDefinition:
         "phone_number_ids": ["demo-number"],
         "windows": "Mon-Fri 09:00-20:00; Sat-Sun 10:00-18:00",
         "default_region": "US",
-        "consent": {"source": "ticked on the renewal form, as every invented person did"},
+        "consent": {
+            "source": "signed on the renewal form, as every invented person did",
+            "level": "written",
+            "obtained_at": "2026-02-01T00:00:00Z",
+        },
         "retry": {
             "max_attempts": 3,
             "no_answer": ["1h", "6h"],

@@ -13,7 +13,7 @@ from __future__ import annotations
 from campaigns.models.accounts import LOCK_REHEARSAL, Account, Heartbeat, Home, Pace, PhoneNumber, Rehearsal
 from campaigns.models.base import Base
 from campaigns.models.calls import Call, Event, MessageCount, Outcome
-from campaigns.models.campaigns import TALLY_SLOTS, Campaign, Change, Spending, Tally
+from campaigns.models.campaigns import TALLY_SLOTS, Campaign, Change, RuleOverride, Spending, Tally
 from campaigns.models.history import Correction, Ruling
 from campaigns.models.people import Consent, FilePiece, Import, Person, Prospect, RejectedRow, Suppression
 
@@ -40,6 +40,7 @@ __all__ = [
     "Prospect",
     "Rehearsal",
     "RejectedRow",
+    "RuleOverride",
     "Ruling",
     "Spending",
     "Suppression",

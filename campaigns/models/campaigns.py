@@ -75,6 +75,19 @@ class Spending(Base):
     day_reserved: Mapped[Decimal] = mapped_column(Numeric(18, 6), server_default="0")
 
 
+class RuleOverride(Base):
+    """What an operator made of the calling rules of one place. Read with the facts of every decision."""
+
+    __tablename__ = "rule_overrides"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    """ISO 3166-1 or 3166-2, or EU."""
+    row: Mapped[dict[str, Any]]
+    """What the operator's file says of it."""
+    who: Mapped[str]
+    changed_at: Mapped[datetime]
+
+
 class Change(Base):
     """The audit: who changed what, from what to what, and why."""
 

@@ -72,7 +72,7 @@ class Suppression(Base):
 
 
 class Consent(Base):
-    """A person's own consent, where the list brought one; it outranks what the campaign declares."""
+    """A person's own consent, as a list brought it. The latest outranks a campaign's declaration, withdrawn or not."""
 
     __tablename__ = "consents"
 
@@ -82,8 +82,13 @@ class Consent(Base):
     source: Mapped[str]
     obtained_at: Mapped[datetime | None]
     proof: Mapped[str | None]
+    level: Mapped[str | None]
+    """None: the one that the campaign declares, else express. With `none` the list says that there is no consent."""
+    expires_at: Mapped[datetime | None]
     withdrawn_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+    __table_args__ = (CheckConstraint(one_of("level", ("express", "none", "written")), name="level"),)
 
 
 class Import(Base):

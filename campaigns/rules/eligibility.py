@@ -9,9 +9,10 @@ from enum import StrEnum
 
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.caps import Cap, Reached, Rung, reached
+from campaigns.rules.consent import ConsentNeed, RecordedConsent, shortfall
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.spending import Funds
-from campaigns.rules.windows import HORIZON, ZonedWindow, next_opening
+from campaigns.rules.windows import ZonedWindow, horizon, next_opening
 
 CLOSING = timedelta(minutes=2)  # a call sent later may ring after the window: queueing and ringing take time
 RECHECK = timedelta(minutes=1)  # when to look again at what a person or a timer may change at any moment
@@ -29,6 +30,7 @@ class Reason(StrEnum):
     CONCLUDED = "already_concluded"
     UNKNOWN_ZONE = "unknown_zone"
     NO_RULE = "no_rule"
+    VOICE_BLOCKED = "voice_blocked"
     NO_CONSENT = "no_consent"
     NO_ATTEMPTS_LEFT = "no_attempts_left"
     CAP_REACHED = "cap_reached"
@@ -50,13 +52,17 @@ class Facts:
     starts_at: datetime | None
     ends_at: datetime | None
     windows: tuple[ZonedWindow, ...]
-    """Campaign, country and state windows in every zone that the person may be in."""
+    """Campaign, country and state windows in every zone that the person may be in, with holidays and blackouts."""
     zones_known: bool
     rule_refusal: str | None
     """Why the calling rules permit no call at all, if they do not."""
+    voice_blocked: str | None
+    """Where sales calls by artificial voice are forbidden, or may be."""
     suppressed: bool
-    consent_needed: bool
-    consented: bool
+    consent_needs: tuple[ConsentNeed, ...]
+    """What each jurisdiction asks for."""
+    consent: RecordedConsent | None
+    """The person's own, withdrawn or not, else what the campaign declares."""
     attempts: int
     max_attempts: int
     calls: int
@@ -159,9 +165,15 @@ def _conclusion(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 
 def _permission(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 - one signature for every check
     if facts.rule_refusal is not None:
         return Refused(Reason.NO_RULE, facts.rule_refusal, ProspectState.HELD)
-    if facts.consent_needed and not facts.consented:
-        return Refused(Reason.NO_CONSENT, "consent is needed here and none is recorded", ProspectState.HELD)
+    if facts.voice_blocked is not None:
+        detail = f"{facts.voice_blocked} forbids sales calls by artificial voice, or may"
+        return Refused(Reason.VOICE_BLOCKED, detail, ProspectState.HELD)
     return None
+
+
+def _consent(facts: Facts, now: datetime) -> Refused | None:
+    missing = shortfall(facts.consent_needs, facts.consent, now)
+    return None if missing is None else Refused(Reason.NO_CONSENT, missing, ProspectState.HELD)
 
 
 def _place(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 - one signature for every check
@@ -181,7 +193,8 @@ def _budget(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 - on
 
 
 def _cap(facts: Facts, now: datetime) -> Reached | None:
-    binding = [cap for cap in facts.caps if cap.binds(consented=facts.consented, debt_collection=facts.debt_collection)]
+    consented = shortfall([ConsentNeed("express", "")], facts.consent, now) is None
+    binding = [cap for cap in facts.caps if cap.binds(consented=consented, debt_collection=facts.debt_collection)]
     return reached(binding, facts.rung, now)
 
 
@@ -204,9 +217,9 @@ def _hour(facts: Facts, now: datetime) -> Refused | None:
     earliest = wished if capped_until is None else max(wished, capped_until)
     opening = next_opening(facts.windows, earliest, closing=CLOSING, until=facts.ends_at)
     if opening is None:
-        if facts.ends_at is not None and facts.ends_at - earliest <= HORIZON:
+        if facts.ends_at is not None and facts.ends_at - earliest <= horizon(facts.windows):
             return Refused(Reason.CAMPAIGN_OVER, "no opening is left before the campaign ends", ProspectState.EXPIRED)
-        return Refused(Reason.NO_OPENING, "the calling windows do not meet in the next two weeks", ProspectState.HELD)
+        return Refused(Reason.NO_OPENING, "the calling windows do not meet in the next five weeks", ProspectState.HELD)
     if opening <= now:
         return None
     if cap is not None and capped_until is not None:
@@ -241,6 +254,7 @@ _CHECKS: tuple[Callable[[Facts, datetime], Refused | None], ...] = (
     _suppression,
     _conclusion,
     _permission,
+    _consent,
     _place,
     _budget,
     _caps,

@@ -1,19 +1,23 @@
-"""When somebody may be called: weekly hours by the wall clock, and the moments at which several of them are open.
+"""When somebody may be called: weekly hours by the wall clock, what remains of them on special days, and the moments at
+which several such rules are open.
 
 All searching is done on spans of UTC, so that a change of the clocks needs no case of its own: each UTC day of a zone
 is cut where its offset changes, and the wall-clock hours are laid over each piece. An hour that is skipped is never
 there to be open, an hour that comes twice is open twice.
+
+A date is the one on that wall: of hours past midnight, those before it belong to the one date and those after it to the
+next. So a holiday takes from midnight to midnight, and what began on its eve ends there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from campaigns.errors import InvalidDefinition, InvalidInput
@@ -25,9 +29,10 @@ _CLOSED: Final = "closed"
 _ALLOWED: Final = 'write days and hours such as "Mon-Fri 09:00-12:00, 13:00-20:00; Sat 10:00-16:00", or "Sun closed"'
 _MINUTES_IN_DAY: Final = 24 * 60
 
-HORIZON: Final = timedelta(days=15)
-"""How far `next_opening` looks. Weekly hours repeat after seven days; a single weekly slot that falls into a skipped
-hour, or a day that a zone skipped, comes a week later; the fifteenth day covers the difference between zones."""
+HORIZON: Final = timedelta(days=36)
+"""How far `next_opening` looks, single closed dates not counted. Weekly hours repeat after seven days; a single weekly
+slot may fall on holidays for some weeks, as on Christmas and New Year's Day, or into an hour or a day that a zone
+skips; the last day covers the difference between zones."""
 
 
 class Interval(NamedTuple):
@@ -80,8 +85,19 @@ class CallingWindow:
             members = list(group)
             first, last = DAYS[members[0]], DAYS[members[-1]]
             named = first if first == last else f"{first}-{last}"
-            clauses.append(f"{named} {', '.join(f'{_clock(start)}-{_clock(end)}' for start, end in intervals)}")
+            clauses.append(f"{named} {describe_hours(intervals)}")
         return "; ".join(clauses) or f"{_DAILY} {_CLOSED}"
+
+
+class SpecialDays(Protocol):
+    """What is different on some dates. Compared and hashed for every decision: both must be cheap."""
+
+    @property
+    def dates(self) -> int:
+        """How many single dates may be closed, besides holidays that come each year."""
+
+    def remaining(self, day: date, /) -> tuple[Interval, ...] | None:
+        """The hours of the date outside of which a window is closed; None: nothing is different."""
 
 
 class ZonedWindow(NamedTuple):
@@ -89,6 +105,20 @@ class ZonedWindow(NamedTuple):
 
     window: CallingWindow
     zone: ZoneInfo
+    days: SpecialDays | None = None
+    """Dates on which less of the hours remains."""
+
+
+class Together(tuple[ZonedWindow, ...]):
+    """Rules that must all be open at once, made once for many people of one place.
+
+    It equals itself alone: what its rules come to on a day is found without comparing them.
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
 
 
 def zone_named(name: str) -> ZoneInfo:
@@ -99,36 +129,35 @@ def zone_named(name: str) -> ZoneInfo:
         raise InvalidInput(f"no time zone {name!r}: use an IANA name such as America/Chicago") from None
 
 
-def is_open(rules: Collection[ZonedWindow], at: datetime, *, closing: timedelta) -> bool:
+def is_open(rules: Sequence[ZonedWindow], at: datetime, *, closing: timedelta) -> bool:
     """Whether every rule is open at `at` and none closes within `closing` of it. Without rules nothing is open."""
-    moment, margin = _microseconds(at), _margin(closing)
-    return bool(rules) and all(_opening(rule, moment, margin, moment + 1) == moment for rule in rules)
+    moment = _microseconds(at)
+    return _opening(tuple(rules), moment, _margin(closing), moment + 1) == moment
+
+
+def horizon(rules: Iterable[ZonedWindow]) -> timedelta:
+    """How far ahead `next_opening` looks: a blackout of a month does not end the search."""
+    return HORIZON + timedelta(days=sum(rule.days.dates for rule in rules if rule.days is not None))
 
 
 def next_opening(
-    rules: Collection[ZonedWindow], after: datetime, *, closing: timedelta, until: datetime | None = None
+    rules: Sequence[ZonedWindow], after: datetime, *, closing: timedelta, until: datetime | None = None
 ) -> datetime | None:
     """The first moment at or after `after`, in UTC, at which `is_open`; None if there is none before `until`.
 
-    Looks `HORIZON` ahead at most: None also stands for rules that are next open together in another season.
+    Looks `horizon` ahead at most: None also stands for rules that are next open together in another season.
     """
     moment, margin = _microseconds(after), _margin(closing)
-    limit = moment + _HORIZON
-    if until is not None:
-        limit = min(limit, _microseconds(until))
-    if not rules or moment >= limit:
-        return None
-    # Each rule in turn moves the moment to where it is open itself. Once all agree, no earlier moment suits them all.
-    agreeing = 0
-    while True:
-        for rule in rules:
-            opening = _opening(rule, moment, margin, limit)
-            if opening is None:
-                return None
-            agreeing = agreeing + 1 if opening == moment else 1
-            moment = opening
-            if agreeing >= len(rules):
-                return _EPOCH + timedelta(microseconds=moment)
+    rules = rules if isinstance(rules, tuple) else tuple(rules)
+    # Most are open within a week: how far to look is worked out for the others.
+    for ahead in (_WEEK, None):
+        limit = moment + (horizon(rules) // _MICROSECOND if ahead is None else ahead)
+        if until is not None:
+            limit = min(limit, _microseconds(until))
+        opening = _opening(rules, moment, margin, limit)
+        if opening is not None:
+            return _EPOCH + timedelta(microseconds=opening)
+    return None
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -139,6 +168,17 @@ def parse_hours(hours: str) -> tuple[Interval, ...]:
     if hours.strip().lower() == _CLOSED:
         return ()
     return tuple(_interval(part) for part in hours.split(","))
+
+
+def overlap(hours: Collection[Interval], others: Collection[Interval]) -> tuple[Interval, ...]:
+    """The minutes of a day that are in both."""
+    both = ((max(one.start, other.start), min(one.end, other.end)) for one in hours for other in others)
+    return tuple(Interval(start, end) for start, end in _joined(span for span in both if span[0] < span[1]))
+
+
+def describe_hours(hours: Iterable[Interval]) -> str:
+    """The hours of a day as text that `parse_hours` reads back."""
+    return ", ".join(f"{_clock(start)}-{_clock(end)}" for start, end in hours) or _CLOSED
 
 
 def _clauses(text: str | Mapping[str, str | list[str]]) -> Iterator[tuple[str, str]]:
@@ -235,7 +275,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _MINUTE: Final = timedelta(minutes=1) // _MICROSECOND
 _DAY: Final = timedelta(days=1) // _MICROSECOND
 _SECOND: Final = timedelta(seconds=1) // _MICROSECOND
-_HORIZON: Final = HORIZON // _MICROSECOND
+_WEEK: Final = 7 * _DAY
+_EPOCH_ORDINAL: Final = _EPOCH.toordinal()
 
 
 def _microseconds(moment: datetime) -> int:
@@ -250,39 +291,55 @@ def _margin(closing: timedelta) -> int:
     return closing // _MICROSECOND
 
 
-def _opening(rule: ZonedWindow, moment: int, margin: int, limit: int) -> int | None:
-    """The first moment from `moment` and before `limit` at which `rule` is open for longer than `margin`."""
-    window, zone = rule
+def _opening(rules: tuple[ZonedWindow, ...], moment: int, margin: int, limit: int) -> int | None:
+    """The first moment from `moment` and before `limit` at which the rules are open for longer than `margin`."""
     day = moment // _DAY
     while day * _DAY < limit:
-        for start, end in _spans(window, zone, day):
+        for start, end in _spans(rules, day):
             opening = max(start, moment)
-            if opening < _open_until(window, zone, day, end, opening + margin) - margin:
+            if opening < _open_until(rules, day, end, opening + margin) - margin:
                 return opening if opening < limit else None
         day += 1
     return None
 
 
-def _open_until(window: CallingWindow, zone: ZoneInfo, day: int, end: int, enough: int) -> int:
+def _open_until(rules: tuple[ZonedWindow, ...], day: int, end: int, enough: int) -> int:
     """Where the span that ends at `end` on `day` really closes: it may go on after midnight. Stops past `enough`."""
     while end <= enough:
         day += 1
-        following = _spans(window, zone, day) if end == day * _DAY else ()
+        following = _spans(rules, day) if end == day * _DAY else ()
         if not following or following[0][0] != end:
             break
         end = following[0][1]
     return end
 
 
-@lru_cache(maxsize=8192)  # two weeks of some 500 pairs of window and zone, about 4 MB
-def _spans(window: CallingWindow, zone: ZoneInfo, day: int) -> tuple[tuple[int, int], ...]:
+@lru_cache(maxsize=32_768)  # two weeks of some two thousand places, about 10 MB
+def _spans(rules: tuple[ZonedWindow, ...], day: int) -> tuple[tuple[int, int], ...]:
+    """The spans of one UTC day in which all rules are open, in order and apart from each other."""
+    together = _spans_of(rules[0], day) if rules else ()
+    for rule in rules[1:]:
+        if not together:
+            break
+        both = ((max(a, c), min(b, d)) for a, b in together for c, d in _spans_of(rule, day))
+        together = tuple(span for span in both if span[0] < span[1])
+    return together
+
+
+@lru_cache(maxsize=16_384)  # two weeks of a thousand rules, each in a zone, about 8 MB
+def _spans_of(rule: ZonedWindow, day: int) -> tuple[tuple[int, int], ...]:
     """The open spans of one UTC day, in order and apart from each other."""
+    window, zone, special = rule
     spans: list[tuple[int, int]] = []
     for piece_start, piece_end, offset in _pieces(zone, day):
         first, last = (piece_start + offset) // _DAY, (piece_end - 1 + offset) // _DAY
         for local_day in range(first, last + 1):
             midnight = local_day * _DAY - offset
-            for start, end in window.days[(local_day + _EPOCH_WEEKDAY) % len(DAYS)]:
+            hours = window.days[(local_day + _EPOCH_WEEKDAY) % len(DAYS)]
+            if special is not None and hours:
+                remaining = special.remaining(date.fromordinal(local_day + _EPOCH_ORDINAL))
+                hours = hours if remaining is None else overlap(hours, remaining)
+            for start, end in hours:
                 opens, closes = max(midnight + start * _MINUTE, piece_start), min(midnight + end * _MINUTE, piece_end)
                 if opens < closes:
                     spans.append((opens, closes))

@@ -37,6 +37,7 @@ default_region = "US"
 
 [consent]
 source = "web form"
+level = "written"
 """
 
 

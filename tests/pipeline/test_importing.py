@@ -222,11 +222,11 @@ def test_without_consent_nobody_waits_except_who_gave_their_own(session: Session
     agreed = Person(number="+12125550102", created_at=now)
     session.add(agreed)
     session.flush()
-    session.add(Consent(person_id=agreed.id, source="signed", created_at=now))
+    session.add(Consent(person_id=agreed.id, source="signed", level="written", created_at=now))
     bring(session, campaign, b"phone\n+12125550101\n+12125550102\n", now)
     found = {number: (row.state, row.state_why) for number, row in people(session, campaign).items()}
     assert found == {
-        "+12125550101": (ProspectState.HELD, "no_consent: consent is needed here and none is recorded"),
+        "+12125550101": (ProspectState.HELD, "no_consent: written consent is needed in US, none is recorded"),
         "+12125550102": (ProspectState.WAITING, None),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
@@ -113,7 +113,7 @@ def test_an_update_that_brings_consent_frees_who_was_held_for_want_of_it(session
     campaign = factories.campaign(session, now, consent=None)
     bring(session, campaign, b"phone\n+12125550101\n", now)
     assert people(session, campaign)["+12125550101"].state is ProspectState.HELD
-    content = b"phone,consent source\n+12125550101,web form\n"
+    content = b"phone,consent source,consent level\n+12125550101,web form,written\n"
     assert [bring(session, campaign, content, now, UPDATE)[0].updated for _ in range(2)] == [1, 0]
     assert people(session, campaign)["+12125550101"].state is ProspectState.WAITING
 
@@ -172,11 +172,14 @@ def test_people_whom_another_running_campaign_calls_are_counted_or_refused(
 
 def test_what_a_row_brings_of_consent_is_kept_once(session: Session, now: datetime) -> None:
     campaign = factories.campaign(session, now, consent=None)
-    content = b"phone,consent source,consent date\n+12125550101,web form,2026-01-05\n+12125550102,,\n+12125550103,no,\n"
+    content = (
+        b"phone,consent source,consent date,consent level,consent expires\n"
+        b"+12125550101,web form,2026-01-05,written,2028-01-05\n+12125550102,,,,\n+12125550103,no,,,\n"
+    )
     bring(session, campaign, content, now)
     bring(session, campaign, content, now, UPDATE)
-    (consent,) = session.scalars(select(Consent)).all()
-    assert (consent.source, consent.campaign_id) == ("web form", campaign.id)
+    found = session.execute(select(Consent.source, Consent.level, Consent.expires_at).order_by(Consent.id)).all()
+    assert found == [("web form", "written", datetime(2028, 1, 5, tzinfo=UTC)), ("the list", "none", None)]
     states = {number: row.state for number, row in people(session, campaign).items()}
     held = ProspectState.HELD
     assert states == {"+12125550101": ProspectState.WAITING, "+12125550102": held, "+12125550103": held}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import pytest
 
 from campaigns.errors import InvalidDefinition, InvalidInput
-from campaigns.rules import calling_rules
-from campaigns.rules.calling_rules import applicable, lookup, zoned_windows
+from campaigns.rules.calling_rules import Rulebook, applicable, lookup, zoned_windows
+from campaigns.rules.calling_rules.rows import read_row, shipped
 from campaigns.rules.windows import CallingWindow, next_opening
 
 # A second transcription, by hand: Monday to Friday, Saturday, Sunday, as "from-to" in hours, "-" for none. These are
@@ -97,7 +96,7 @@ def window(weekday: str, saturday: str, sunday: str) -> CallingWindow:
 
 
 def test_exactly_these_forty_places_are_listed() -> None:
-    assert set(calling_rules._rows()) == set(CODES)
+    assert set(shipped()) == set(CODES)
     assert len(CODES) == 40
 
 
@@ -108,6 +107,9 @@ def test_every_row_says_what_the_second_transcription_says(code: str, weekday: s
     assert row.window == window(weekday, saturday, sunday)
     assert row.basis == ("recommended" if code in RECOMMENDED else "statute")
     assert row.consent == ("written" if code in WRITTEN else "express" if code in EXPRESS else "none")
+    otherwise = {"US": "express", "US-CT": "none"}
+    assert row.consent_otherwise == otherwise.get(code, row.consent)
+    assert row.consent_valid == (timedelta(days=730) if code == "ES" else None)
     assert row.artificial_voice_blocked == (code in BLOCKED)
     assert row.area_code_presumes_residence == (code in PRESUMED)
     policies = [policy for policy, codes in HOLIDAYS.items() if code in codes] or ["allowed"]
@@ -137,7 +139,7 @@ def test_hours_that_remain_on_and_before_holidays_are_kept() -> None:
     assert italy is not None
     assert italy.holidays.eve_hours == ((10 * 60, 19 * 60),)
     regional = {code for code in CODES if (row := lookup(code)) and row.holidays.regional}
-    assert regional == {"DE", "ES"}
+    assert regional == {"DE", "ES", "AU", "CA", "GB", "NZ"}
 
 
 # --- which rows apply ------------------------------------------------------------------------------------------------
@@ -195,12 +197,6 @@ def test_a_refusal_opens_no_window_whatever_rows_come_with_it() -> None:
     assert zoned_windows(refused, ["America/New_York"]) == ()
 
 
-def rows_from(monkeypatch: pytest.MonkeyPatch, rows: Mapping[str, Mapping[str, Any]]) -> None:
-    loaded = {code: calling_rules._row(code, row) for code, row in rows.items()}
-    monkeypatch.setattr(calling_rules, "_rows", lambda: loaded)
-    calling_rules._applicable.cache_clear()
-
-
 ROW: dict[str, Any] = {
     "name": "Atlantis",
     "force": "law",
@@ -210,11 +206,11 @@ ROW: dict[str, Any] = {
 }
 
 
-def test_a_listed_place_without_any_hours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows_from(monkeypatch, {"XA": ROW, "XB": ROW | {"hours": "daily 09:00-20:00"}, "XB-1": ROW | {"parent": "XB"}})
-    silent, silent_state = applicable("XA", []), applicable("XB", ["XB-1"])
-    calling_rules._applicable.cache_clear()
-    assert silent.refusal == "no window known for XA"
+def test_a_listed_place_without_any_hours_is_refused() -> None:
+    rows = {"XA": ROW, "XB": ROW | {"hours": "daily 09:00-20:00"}, "XB-1": ROW | {"parent": "XB"}}
+    book = Rulebook({code: read_row(code, row) for code, row in rows.items()})
+    assert book.applicable("XA", []).refusal == "no window known for XA"
+    silent_state = book.applicable("XB", ["XB-1"])
     assert silent_state.refusal is None
     assert [row.basis for row in silent_state.jurisdictions] == ["statute", "none"]
 
@@ -223,7 +219,7 @@ def test_a_listed_place_without_any_hours_is_refused(monkeypatch: pytest.MonkeyP
 
 
 def named(country: str, states: list[str], zones: list[str]) -> set[tuple[str, str]]:
-    return {(hours.describe(), zone.key) for hours, zone in zoned_windows(applicable(country, states), zones)}
+    return {(rule.window.describe(), rule.zone.key) for rule in zoned_windows(applicable(country, states), zones)}
 
 
 def test_every_rule_holds_in_every_zone_where_the_person_may_be() -> None:
@@ -281,7 +277,7 @@ def test_a_texan_on_a_split_area_code_is_called_when_both_clocks_allow_it() -> N
     ],
 )
 def test_a_row_that_cannot_be_read_names_itself_and_the_fault(change: dict[str, Any], complaint: str) -> None:
-    assert calling_rules._row("XA", ROW).window is None
+    assert read_row("XA", ROW).window is None
     with pytest.raises(InvalidDefinition, match=complaint) as caught:
-        calling_rules._row("XA", ROW | change)
+        read_row("XA", ROW | change)
     assert "XA" in str(caught.value)

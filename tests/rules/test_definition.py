@@ -146,7 +146,10 @@ def test_a_wrong_account_is_refused_by_its_key(changes: dict[str, Any], line: st
         ({"consent": "yes"}, f"consent: {SECTION}"),
         (
             {"consent": {"sauce": "x"}},
-            "consent.sauce: no such key; allowed here: obtained_at, proof, source (and 1 more)",
+            (
+                "consent.sauce: no such key; allowed here: expires_at, level, obtained_at, proof, source, valid_for "
+                "(and 1 more)"
+            ),
         ),
         ({"mapping": {"phone": 1}}, f"mapping.phone: {QUOTED}"),
         ({"mapping": {"variables": {"now": "Now"}}}, "the variable 'now' is filled in by Vapi: choose another name"),

@@ -11,6 +11,7 @@ import pytest
 
 from campaigns.rules import eligibility
 from campaigns.rules.campaign_state import CampaignState
+from campaigns.rules.consent import ConsentNeed, RecordedConsent
 from campaigns.rules.eligibility import Allowed, Facts, Reason, Refused, decide, when_due
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.windows import CallingWindow, ZonedWindow
@@ -29,9 +30,10 @@ def facts(**changes: Any) -> Facts:
         windows=(ZonedWindow(NINE_TO_EIGHT, ZoneInfo("America/New_York")),),
         zones_known=True,
         rule_refusal=None,
+        voice_blocked=None,
         suppressed=False,
-        consent_needed=True,
-        consented=True,
+        consent_needs=(ConsentNeed("written", "US"),),
+        consent=RecordedConsent("written"),
         attempts=0,
         max_attempts=3,
         calls=0,
@@ -62,7 +64,8 @@ def test_with_nothing_against_it_a_call_is_allowed() -> None:
         ({"suppressed": True}, Reason.SUPPRESSED, ProspectState.SUPPRESSED),
         ({"concluded": ProspectState.COMPLETED}, Reason.CONCLUDED, ProspectState.COMPLETED),
         ({"rule_refusal": "unlisted country"}, Reason.NO_RULE, ProspectState.HELD),
-        ({"consented": False}, Reason.NO_CONSENT, ProspectState.HELD),
+        ({"voice_blocked": "US-WA"}, Reason.VOICE_BLOCKED, ProspectState.HELD),
+        ({"consent": None}, Reason.NO_CONSENT, ProspectState.HELD),
         ({"zones_known": False}, Reason.UNKNOWN_ZONE, ProspectState.HELD),
         ({"attempts": 3}, Reason.NO_ATTEMPTS_LEFT, ProspectState.EXHAUSTED),
         ({"calls": 8}, Reason.NO_ATTEMPTS_LEFT, ProspectState.EXHAUSTED),
@@ -81,16 +84,16 @@ def test_each_reason_refuses_alone(changes: dict[str, Any], reason: Reason, beco
 
 
 def test_no_consent_is_needed_where_no_rule_asks_for_it() -> None:
-    assert decide(facts(consented=False, consent_needed=False), NOON) == Allowed()
+    assert decide(facts(consent=None, consent_needs=()), NOON) == Allowed()
 
 
 def test_the_weightiest_reason_wins_whatever_the_order_of_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = facts(frozen=True, account_stop="x", suppressed=True, consented=False, attempts=9, person_in_call=True)
+    everything = facts(frozen=True, account_stop="x", suppressed=True, consent=None, attempts=9, person_in_call=True)
     forwards = decide(everything, NOON)
     monkeypatch.setattr(eligibility, "_CHECKS", eligibility._CHECKS[::-1])
     assert decide(everything, NOON) == forwards
     assert refusal(forwards).reason is Reason.SUPPRESSED
-    held = decide(facts(consented=False, frozen=True), NOON)
+    held = decide(facts(consent=None, frozen=True), NOON)
     assert refusal(held).becomes is ProspectState.HELD
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -14,10 +16,10 @@ from hypothesis import strategies as st
 from campaigns.errors import InvalidDefinition, InvalidInput
 from campaigns.rules.windows import (
     DAYS,
-    HORIZON,
     CallingWindow,
     Interval,
     ZonedWindow,
+    horizon,
     is_open,
     next_opening,
     zone_named,
@@ -235,13 +237,78 @@ def test_a_time_without_a_zone_or_a_negative_margin_is_a_mistake() -> None:
         is_open(rules, naive.replace(tzinfo=UTC), closing=timedelta(minutes=-1))
 
 
+# --- special days ----------------------------------------------------------------------------------------------------
+
+
+def on(day: str, hours: tuple[Interval, ...] = ()) -> Table:
+    return Table({date.fromisoformat(day): hours})
+
+
+@pytest.mark.parametrize(
+    ("hours", "closed", "after", "opening"),
+    [
+        # What began on the eve of a holiday ends at midnight, and what follows one begins at midnight.
+        ("daily 22:00-02:00", "2026-12-25", "2026-12-24T23:57", "2026-12-24T23:57"),
+        ("daily 22:00-02:00", "2026-12-25", "2026-12-24T23:59", "2026-12-26T00:00"),
+        ("daily 22:00-02:00", "2026-12-25", "2026-12-25T00:30", "2026-12-26T00:00"),
+        ("daily 00:00-24:00", "2026-12-25", "2026-12-24T23:58", "2026-12-26T00:00"),
+        ("Fri 09:00-17:00", "2026-12-25", "2026-12-21T12:00", "2027-01-01T09:00"),
+    ],
+)
+def test_a_closed_date_takes_from_midnight_to_midnight(hours: str, closed: str, after: str, opening: str) -> None:
+    for zone in ("America/New_York", "Europe/Madrid", "Australia/Lord_Howe"):
+        rules = [ZonedWindow(CallingWindow.parse(hours), ZoneInfo(zone), on(closed))]
+        assert next_opening(rules, local(after, zone), closing=TWO_MINUTES) == local(opening, zone)
+
+
+def test_what_remains_of_a_special_day_opens_no_hours_of_its_own() -> None:
+    rules = [
+        ZonedWindow(CallingWindow.parse("Fri 09:00-14:00"), ZoneInfo("UTC"), on("2026-12-25", (Interval(780, 1260),)))
+    ]
+    at = datetime(2026, 12, 25, tzinfo=UTC)
+    assert next_opening(rules, at, closing=NONE) == at.replace(hour=13)
+    assert next_opening(rules, at.replace(hour=14), closing=NONE) == datetime(2027, 1, 1, 9, tzinfo=UTC)
+
+
+def test_a_date_that_a_zone_skipped_or_shortened_closes_nothing_else() -> None:
+    apia, hours = ZoneInfo("Pacific/Apia"), CallingWindow.parse("daily 09:00-17:00")
+    after = datetime(2011, 12, 29, 18, tzinfo=apia)  # the next morning was the 31st
+    assert next_opening([ZonedWindow(hours, apia, on("2011-12-30"))], after, closing=NONE) == datetime(
+        2011, 12, 31, 9, tzinfo=apia
+    )
+
+
+def test_closed_dates_lengthen_the_search_and_do_not_end_it() -> None:
+    month = Table({date(2026, 12, 1) + timedelta(days=day): () for day in range(90)})
+    rules = [ZonedWindow(CallingWindow.parse("daily 09:00-17:00"), ZoneInfo("UTC"), month)]
+    opening = next_opening(rules, datetime(2026, 12, 1, tzinfo=UTC), closing=NONE)
+    assert opening == datetime(2027, 3, 1, 9, tzinfo=UTC)
+
+
 # --- against a checker that knows nothing but the clock on the wall -------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Special days as a test writes them."""
+
+    hours: Mapping[date, tuple[Interval, ...]]
+
+    @property
+    def dates(self) -> int:
+        return len(self.hours)
+
+    def remaining(self, day: date) -> tuple[Interval, ...] | None:
+        return self.hours.get(day)
+
+
 def on_the_wall(rules: list[ZonedWindow], at: datetime) -> bool:
-    for window, zone in rules:
+    for window, zone, days in rules:
         wall = at.astimezone(zone)
         minute = wall.hour * 60 + wall.minute
+        left = days.hours.get(wall.date()) if isinstance(days, Table) else None
+        if left is not None and not any(start <= minute < end for start, end in left):
+            return False
         if not any(start <= minute < end for start, end in window.days[wall.weekday()]):
             return False
     return True
@@ -263,7 +330,13 @@ instants = st.one_of(
     st.datetimes(datetime(2000, 1, 1), datetime(2037, 1, 1)).map(lambda at: at.replace(tzinfo=UTC)),  # noqa: DTZ001
     st.builds(lambda day, offset: day + timedelta(minutes=offset), st.sampled_from(NEAR_CHANGES), st.integers(0, 3000)),
 ).map(lambda at: at.replace(second=0, microsecond=0))
-rule_sets = st.lists(st.builds(ZonedWindow, windows, st.sampled_from(ZONES).map(ZoneInfo)), min_size=1, max_size=3)
+left = st.sampled_from([(), (Interval(0, 90),), (Interval(600, 720), Interval(780, 1140))])
+near = st.builds(
+    lambda day, after: (day + timedelta(days=after)).date(), st.sampled_from(NEAR_CHANGES), st.integers(-1, 3)
+)
+specials = st.none() | st.builds(Table, st.dictionaries(near, left, max_size=12))
+zoned = st.tuples(windows, st.sampled_from(ZONES).map(ZoneInfo), specials).map(lambda parts: ZonedWindow(*parts))
+rule_sets = st.lists(zoned, min_size=1, max_size=3)
 
 
 @settings(deadline=None, max_examples=150)
@@ -288,9 +361,9 @@ def test_the_next_opening_is_open_and_nothing_before_it_is(
     after, closing = after + timedelta(microseconds=microseconds), timedelta(seconds=margin)
     opening = next_opening(rules, after, closing=closing)
     if opening is None:
-        opening = after + HORIZON
+        opening = after + horizon(rules)
     else:
-        assert after <= opening < after + HORIZON
+        assert after <= opening < after + horizon(rules)
         assert is_open(rules, opening, closing=closing)
     if opening > after:
         for back in (timedelta(microseconds=1), MINUTE, timedelta(hours=1), timedelta(hours=30), opening - after):

@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from psycopg import Connection
-from sqlalchemy import insert, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from campaigns.facts import CampaignFacts, about_newcomer
+from campaigns.facts import CampaignFacts, PersonalConsent, about_newcomer, known_consent
 from campaigns.models import Consent, Import
 from campaigns.pipeline.importing.matching import Known, known_people
 from campaigns.pipeline.importing.preparing import (
@@ -29,7 +29,8 @@ from campaigns.pipeline.importing.preparing import (
     as_copied,
     moment_as_copied,
 )
-from campaigns.rules.eligibility import Refused, when_due
+from campaigns.rules.consent import shortfall
+from campaigns.rules.eligibility import Facts, Refused, when_due
 from campaigns.rules.prospect_state import ProspectState
 
 _NEW_IDS = text("""
@@ -40,6 +41,11 @@ _COPY_PEOPLE: Final = "COPY people (id, number, kind, created_at) FROM STDIN"
 _COPY_PROSPECTS: Final = (
     f"COPY prospects (campaign_id, import_id, created_at, changed_at, person_id, {OWN_FIELDS}, "
     "country, states, zones, not_before, state, state_why, due_at) FROM STDIN"
+)
+
+
+_COPY_CONSENTS: Final = (
+    "COPY consents (campaign_id, created_at, person_id, source, obtained_at, proof, level, expires_at) FROM STDIN"
 )
 
 
@@ -74,20 +80,21 @@ def add_consents(
     brought = {(ids[each.number], *each.consent) for each in people if each.consent is not None}
     if not brought:
         return set()
-    columns = (Consent.person_id, Consent.source, Consent.obtained_at, Consent.proof)
+    columns = (
+        *(Consent.person_id, Consent.source, Consent.obtained_at, Consent.proof),
+        *(Consent.level, Consent.expires_at),
+    )
     there = session.execute(
         select(*columns).where(Consent.campaign_id == campaign.id, Consent.person_id.in_({who for who, *_ in brought}))
     )
     new = brought.difference(map(tuple, there))
-    if new:
-        session.execute(
-            insert(Consent),
-            [
-                dict(zip(("person_id", "source", "obtained_at", "proof"), each, strict=True))
-                | {"campaign_id": campaign.id, "created_at": now}
-                for each in sorted(new, key=lambda one: one[0])
-            ],
-        )
+    shared = f"{campaign.id}\t{moment_as_copied(now)}"
+    rows = [
+        f"{shared}\t{who}\t{as_copied(source)}\t{moment_as_copied(obtained_at)}\t{as_copied(proof)}"
+        f"\t{as_copied(level)}\t{moment_as_copied(expires_at)}"
+        for who, source, obtained_at, proof, level, expires_at in sorted(new, key=lambda one: one[0])
+    ]
+    _copy(session, _COPY_CONSENTS, rows)
     return {person_id for person_id, *_ in new}
 
 
@@ -122,31 +129,37 @@ class _Starts:
         self._campaign = campaign
         self._situations = situations
         self._now = now
-        self._found: dict[tuple[int, bool, bool], tuple[str, str]] = {}
+        self._needs = [self._facts(where).consent_needs for where in situations]
+        self._found: dict[tuple[int, bool, str | None], tuple[str, str]] = {}
 
     def of(self, who: Prepared, known: Known | None) -> tuple[str, str]:
         """The state that somebody begins with; and where they are, that state and the due time, as COPY takes it."""
         suppressed = known is not None and known.suppressed
-        consented = who.consent is not None or (known is not None and known.consented)
-        key = (who.situation, suppressed, consented)
+        own = None if known is None else known.consent
+        if who.consent is not None:
+            own = PersonalConsent(who.consent.level, who.consent.obtained_at, who.consent.expires_at)
+        # By what the consent lacks, and not by what it is: nearly everybody has another time of it.
+        missing = shortfall(self._needs[who.situation], known_consent(self._campaign, own), self._now)
+        key = (who.situation, suppressed, missing)
         found = self._found.get(key)
         if found is None:
-            found = self._found[key] = self._decided(*key)
+            found = self._found[key] = self._decided(self._situations[who.situation], own, suppressed=suppressed)
         return found
 
-    def _decided(self, situation: int, suppressed: bool, consented: bool) -> tuple[str, str]:  # noqa: FBT001 - the key
-        where = self._situations[situation]
-        facts = about_newcomer(
+    def _facts(self, where: Situation, own: PersonalConsent | None = None, *, suppressed: bool = False) -> Facts:
+        return about_newcomer(
             self._campaign,
             country=where.country,
             states=where.states,
             zones=where.zones,
             suppressed=suppressed,
-            own_consent=consented,
+            own_consent=own,
             not_before=where.not_before,
         )
+
+    def _decided(self, where: Situation, own: PersonalConsent | None, *, suppressed: bool) -> tuple[str, str]:
         state, why, due_at = str(ProspectState.WAITING), None, None
-        match when_due(facts, self._now):
+        match when_due(self._facts(where, own, suppressed=suppressed), self._now):
             case Refused() as refusal:
                 state, why, due_at = str(refusal.becomes), refusal.why, refusal.retry_at
             case moment:

@@ -7,12 +7,25 @@ from typing import NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ARRAY, BigInteger, SQLColumnExpression, Text, and_, any_, bindparam, func, literal, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    SQLColumnExpression,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    func,
+    join,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy import cast as as_type
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from campaigns.facts import consented, suppressed
+from campaigns.facts import PersonalConsent, consent_columns, latest_consent, own_consent, suppressed
 from campaigns.models import Campaign, Person, Prospect
 from campaigns.pipeline.importing.preparing import Prepared
 from campaigns.rules.campaign_state import CampaignState
@@ -33,19 +46,20 @@ class Known(NamedTuple):
 
     id: int
     suppressed: bool
-    consented: bool
+    consent: PersonalConsent | None
 
 
 def known_people(session: Session, campaign_id: UUID, numbers: Iterable[str]) -> dict[str, Known]:
     """Number → whom the ledger knows by it."""
     campaign = literal(campaign_id)
-    found = session.execute(
-        select(Person.number, Person.id, suppressed(Person.id, campaign), consented(Person.id, campaign)).where(
-            Person.number == any_(_WORDS)
-        ),
-        {"words": _as_words(numbers)},
+    consent = latest_consent(Person.id, campaign)
+    query = (
+        select(Person.number, Person.id, suppressed(Person.id, campaign).label("suppressed"), *consent_columns(consent))
+        .select_from(join(Person, consent, true(), isouter=True))
+        .where(Person.number == any_(_WORDS))
     )
-    return {number: Known(person_id, stopped, agreed) for number, person_id, stopped, agreed in found}
+    found = session.execute(query, {"words": _as_words(numbers)})
+    return {row.number: Known(row.id, row.suppressed, own_consent(row)) for row in found}
 
 
 def those_there(session: Session, campaign_id: UUID, known: Iterable[Known]) -> dict[tuple[int, str], int]:

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
+from campaigns.rules.consent import Purpose
+from campaigns.rules.definition.calendar import BlackoutDates, Calendars, Fallback
 from campaigns.rules.definition.forecast import Expected
 from campaigns.rules.definition.money import Budget, Prices, exact
 from campaigns.rules.definition.people import Consent, Mapping_
@@ -50,6 +52,11 @@ class CampaignDefinition(Section):
     starts_at: Instant | None = None
     ends_at: Instant | None = None
     windows: Window
+    blackout: BlackoutDates = ()
+    """Dates on which nobody is called, by each person's own calendar."""
+    closed_on: Calendars = ()
+    """Whose holidays the campaign keeps for everybody, whatever the calling rules say."""
+    fallback: Fallback | None = None
     zone: Zone | None = None
     """The campaign's own time zone: whose day a daily budget is. UTC where there is none."""
     max_concurrency: Whole | None = Field(default=None, ge=1)
@@ -57,6 +64,8 @@ class CampaignDefinition(Section):
     max_duration: Duration = timedelta(minutes=10)
     voicemail: Voicemail | None = None
     default_region: Region | None = None
+    purpose: Purpose = "sales"
+    """What the calls are for: rules ask more of sales."""
     consent: Consent | None = None
     retry: RetryPlan = RetryPlan()
     retry_share: Number = Field(default=0.5, ge=0, le=1)

@@ -35,6 +35,8 @@ class Role(StrEnum):
     CONSENT_SOURCE = "consent_source"
     CONSENT_AT = "consent_at"
     CONSENT_PROOF = "consent_proof"
+    CONSENT_LEVEL = "consent_level"
+    CONSENT_EXPIRES = "consent_expires"
     OVERRIDES = "overrides"
 
 
@@ -71,6 +73,11 @@ _HEADINGS: Final[Mapping[Role, str]] = {
     Role.CONSENT_SOURCE: "consent source, consent, opt in source, einwilligung",
     Role.CONSENT_AT: "consent at, consent date, consent time, consented at, opt in at, opt in date",
     Role.CONSENT_PROOF: "consent proof, consent record, consent id, consent url, opt in proof",
+    Role.CONSENT_LEVEL: "consent level, consent type, level of consent, type of consent, opt in level, opt in type",
+    Role.CONSENT_EXPIRES: (
+        "consent expires, consent expires at, consent expiry, consent expiry date, consent until, consent valid until, "
+        "opt in expires"
+    ),
     Role.OVERRIDES: "assistant overrides, overrides",
 }
 """Headings that are understood without being told, the likeliest first."""

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from campaigns.errors import InvalidInput
 from campaigns.rules.address import NOWHERE, Address, locate
+from campaigns.rules.consent import ConsentLevel
 from campaigns.rules.people_file.columns import Columns, Role
 from campaigns.rules.people_file.json_values import UnusableJson, read_json, stored
 from campaigns.rules.people_file.rows import Row, as_text
@@ -30,7 +31,19 @@ _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 _EMPTY: Final = (None, "")
 _NO: Final = frozenset({"no", "false", "0", "n", "none", "nein", "non"})
 _ADDRESS: Final = frozenset({Role.REGION, Role.POSTAL_CODE})
-_CONSENT: Final = frozenset({Role.CONSENT_SOURCE, Role.CONSENT_AT, Role.CONSENT_PROOF})
+_CONSENT: Final = frozenset(
+    {Role.CONSENT_SOURCE, Role.CONSENT_AT, Role.CONSENT_PROOF, Role.CONSENT_LEVEL, Role.CONSENT_EXPIRES}
+)
+_LEVELS: Final[Mapping[str, ConsentLevel]] = {
+    "written": "written",
+    "express written": "written",
+    "prior express written": "written",
+    "signed": "written",
+    "express": "express",
+    "prior express": "express",
+    "oral": "express",
+    "verbal": "express",
+}
 _WISHES: Final = _CONSENT | {Role.LANGUAGE, Role.PRIORITY, Role.NOT_BEFORE, Role.OVERRIDES}
 _NEIGHBOURS: Final = ("US", "CA")  # no state of the one is called as one of the other, by code or name
 _NO_COUNTRY: Final = "is not a two-letter country code such as US or DE"
@@ -64,6 +77,9 @@ class OwnConsent(NamedTuple):
     source: str
     obtained_at: datetime | None
     proof: str | None
+    level: ConsentLevel | None = None
+    """None: what the campaign declares; none: the row says that there is no consent."""
+    expires_at: datetime | None = None
 
 
 class Rejection(NamedTuple):
@@ -248,14 +264,32 @@ def _not_before(said: Mapping[Role, str], zones: frozenset[str]) -> datetime | N
     )
 
 
-def _consent(said: Mapping[Role, str]) -> OwnConsent | None:
+def _consent(said: Mapping[Role, str]) -> OwnConsent:
     source, proof = _short(said, Role.CONSENT_SOURCE), said.get(Role.CONSENT_PROOF)
-    moment = _moment(said, Role.CONSENT_AT)
+    level = _consent_level(said)
+    obtained_at, expires_at = (_moment_in_utc(said, role) for role in (Role.CONSENT_AT, Role.CONSENT_EXPIRES))
     if source is not None and source.lower() in _NO:
+        source, level = None, "none"
+    return OwnConsent(source or "the list", obtained_at, proof and proof[:LONGEST_PROOF], level, expires_at)
+
+
+def _consent_level(said: Mapping[Role, str]) -> ConsentLevel | None:
+    text = said.get(Role.CONSENT_LEVEL)
+    if text is None:
         return None
-    if moment is not None:
-        moment = _in_utc(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC), Role.CONSENT_AT)
-    return OwnConsent(source or "the list", moment, proof and proof[:LONGEST_PROOF])
+    word = " ".join(text.lower().replace("_", " ").replace("-", " ").removesuffix("consent").split())
+    if word in _NO:
+        return "none"
+    if word not in _LEVELS:
+        raise _Unusable(Role.CONSENT_LEVEL, "is not a level of consent: write express, written or none")
+    return _LEVELS[word]
+
+
+def _moment_in_utc(said: Mapping[Role, str], role: Role) -> datetime | None:
+    moment = _moment(said, role)
+    if moment is None:
+        return None
+    return _in_utc(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC), role)
 
 
 def _moment(said: Mapping[Role, str], role: Role) -> datetime | None:

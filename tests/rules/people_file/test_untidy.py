@@ -36,8 +36,9 @@ def seen(who: Candidate, wanted: dict[str, Any]) -> dict[str, Any]:
     found = who._asdict() | {"phone": who.number, "states": sorted(who.states), "zones": sorted(who.zones)}
     found["not_before"] = who.not_before and who.not_before.isoformat()
     if who.consent is not None:
-        source, moment, proof = who.consent
+        source, moment, proof, level, until = who.consent
         found["consent"] = [source, moment and moment.isoformat(), proof]
+        found["consent_level"], found["consent_expires"] = level, until and until.isoformat()
     return {name: found[name] for name in wanted}
 
 

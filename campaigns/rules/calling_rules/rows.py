@@ -1,25 +1,24 @@
-"""What law and codes say about calling people of a place: `data/united_states.toml` and `data/countries.toml`.
-
-Rules stack: a person in Texas is under the Texan row and the federal one, a person in France under the French row and
-the European one. Where the place is unknown or unlisted there is a refusal with its reason, never a default.
-"""
+"""What law and codes say about calling people of a place: a row of `data/united_states.toml` or `countries.toml`."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import cache, lru_cache
+from datetime import date, timedelta
+from functools import cache
 from importlib import resources
 from typing import Any, Final, Literal, cast, get_args
 from zoneinfo import ZoneInfo
 
 from campaigns.errors import InvalidDefinition, OutboundError
-from campaigns.rules.windows import CallingWindow, Interval, ZonedWindow, parse_hours, zone_named
+from campaigns.rules.calling_rules.calendars import regions_among
+from campaigns.rules.calling_rules.special_days import Dates, HolidayHours
+from campaigns.rules.consent import ConsentLevel, Purpose
+from campaigns.rules.dates import read_dates
+from campaigns.rules.windows import CallingWindow, Interval, parse_hours, zone_named
 
-Basis = Literal["statute", "recommended", "none"]
-Consent = Literal["none", "express", "written"]
+Basis = Literal["statute", "recommended", "operator", "none"]
 Force = Literal["law", "industry_code", "voluntary_code"]
 HolidayPolicy = Literal["allowed", "discouraged", "restricted", "banned"]
 Counts = Literal["all", "artificial_voice", "debt_collection", "without_consent"]
@@ -40,7 +39,29 @@ class Holidays:
     """The hours that remain on a holiday, where the rule names them."""
     eve_hours: tuple[Interval, ...] | None = None
     """The hours that remain on the day before a holiday, where the rule names them."""
+    closed: frozenset[date] = frozenset()
+    """Dates without calls, whatever the calendar says."""
+    open: frozenset[date] = frozenset()
+    """Dates that are as other days, whatever the calendar says."""
     note: str = ""
+
+    def dates(self, states: Collection[str]) -> Dates | None:
+        """What remains of the hours on which dates, for somebody in one of these states; None: nothing is special.
+
+        `discouraged` closes as `banned` does, and `restricted` where no hours are named. Of regional holidays those of
+        the person's own regions are kept, as far as any is known; else those of all, because a day that is no holiday
+        where the person lives is only a call later, and the other mistake is a call on a holiday.
+        """
+        if self.policy == "allowed" or self.calendar is None:
+            return Dates((), self.closed, self.open) if self.closed else None
+        regions = regions_among(self.calendar, states) if self.regional and states else None
+        kept = HolidayHours(
+            calendar=self.calendar,
+            regions=regions if self.regional else frozenset(),
+            hours=(self.hours or ()) if self.policy == "restricted" else (),
+            eve_hours=self.eve_hours,
+        )
+        return Dates((kept,), self.closed, self.open)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +89,15 @@ class Jurisdiction:
     window: CallingWindow | None
     """What binds an artificial voice: the hours for automated calls, else the general ones, else the recommended."""
     basis: Basis
-    """Whether `window` comes from a rule, statute or code (see `force`), or is only recommended."""
+    """Whether `window` comes from a rule, statute or code (see `force`), is only recommended, or an operator's own."""
     zone: ZoneInfo | None
     """A zone in which the rule states its hours: it binds besides the person's own."""
-    consent: Consent
+    consent: ConsentLevel
     """What a sales call by artificial voice needs beforehand."""
+    consent_otherwise: ConsentLevel
+    """What a call by artificial voice for another purpose needs."""
+    consent_valid: timedelta | None
+    """How long consent lasts; None: until it is withdrawn."""
     artificial_voice_blocked: bool
     """The row forbids, or may forbid, sales calls by artificial voice altogether."""
     area_code_presumes_residence: bool
@@ -84,111 +109,64 @@ class Jurisdiction:
     sources: tuple[str, ...]
     note: str
 
-
-@dataclass(frozen=True, slots=True)
-class Applicable:
-    """The rows that bind a call to one person."""
-
-    jurisdictions: tuple[Jurisdiction, ...]
-    federal_only: bool
-    """In the United States, but in no state whose own rules are listed. That does not prove that it has none."""
-    refusal: str | None
-    """Why nobody may be called there; None where calls are possible."""
-
-
-def lookup(code: str) -> Jurisdiction | None:
-    """The row of one code; None where it is not listed."""
-    return _rows().get(code)
-
-
-def applicable(country: str | None, states: Collection[str]) -> Applicable:
-    """Every row that binds a person in `country` who may be in any of `states`, countries before their states."""
-    return _applicable(country, frozenset(states))
-
-
-def zoned_windows(applicable: Applicable, zones: Collection[str]) -> tuple[ZonedWindow, ...]:
-    """Every hour rule in every zone where the person may be. Empty, which is never open, where either is unknown.
-
-    A recommended window stands in where there is no rule, so it yields to a member's own rule. InvalidInput for a zone
-    that does not exist.
-    """
-    if applicable.refusal is not None:
-        return ()
-    return _zoned_windows(applicable.jurisdictions, frozenset(zones))
-
-
-@lru_cache(maxsize=1024)  # some hundred combinations of states occur; each is asked for once per person
-def _applicable(country: str | None, states: frozenset[str]) -> Applicable:
-    def refused(reason: str) -> Applicable:
-        return Applicable(jurisdictions=(), federal_only=False, refusal=reason)
-
-    if country is None:
-        return refused("unknown country")
-    rows: dict[str, Jurisdiction] = {}
-    for code in (country, *sorted(states)):
-        found = list(_with_parents(code))
-        if not found:
-            return refused(f"unlisted country {code.partition('-')[0]}: no calling rules are known")
-        if all(row.window is None for row in found):
-            return refused(f"no window known for {code}")
-        rows.update((row.code, row) for row in found)
-    in_order = tuple(sorted(rows.values(), key=lambda row: (row.parent is not None, row.code)))
-    in_listed_state = any(row.parent == _FEDERAL for row in in_order)
-    return Applicable(in_order, federal_only=_FEDERAL in rows and not in_listed_state, refusal=None)
-
-
-def _with_parents(code: str) -> Iterator[Jurisdiction]:
-    """The row of `code`, or of its country where the state is unlisted, and all above it."""
-    row = lookup(code) or lookup(code.partition("-")[0])
-    while row is not None:
-        yield row
-        row = lookup(row.parent) if row.parent else None
-
-
-@lru_cache(maxsize=4096)  # the combinations above, times the sets of zones that numbers have
-def _zoned_windows(rows: tuple[Jurisdiction, ...], zones: frozenset[str]) -> tuple[ZonedWindow, ...]:
-    if not zones:
-        return ()
-    has_member_with_window = {row.parent for row in rows if row.window is not None}
-    # A dictionary for its order without repetition: neighbouring states often share their hours.
-    rules: dict[ZonedWindow, None] = {}
-    for row in rows:
-        if row.window is None or (row.basis == "recommended" and row.code in has_member_with_window):
-            continue
-        for zone in sorted(zones):
-            rules[ZonedWindow(row.window, zone_named(zone))] = None
-        if row.zone is not None:
-            rules[ZonedWindow(row.window, row.zone)] = None
-    return tuple(rules)
+    def consent_for(self, purpose: Purpose) -> ConsentLevel:
+        """What a call for this purpose needs beforehand."""
+        return self.consent if purpose == "sales" else self.consent_otherwise
 
 
 # --- loading ---------------------------------------------------------------------------------------------------------
 
-_FEDERAL: Final = "US"
 _FILES: Final = ("united_states.toml", "countries.toml")
 _KEYS: Final = frozenset(
-    {"name", "parent", "force", "hours", "automated", "recommended", "zone", "consent", "artificial_voice"}
+    {"name", "parent", "force", "hours", "automated", "recommended", "zone", "artificial_voice"}
+    | {"consent", "consent_otherwise", "consent_valid_days"}
     | {"area_code_presumes_residence", "holidays", "caps", "verification", "effective", "citations", "sources", "note"}
 )
 
 
+def shipped() -> Mapping[str, Jurisdiction]:
+    """The rows that come with this version, by their codes."""
+    return _rows()
+
+
+def shipped_row(code: str) -> Mapping[str, Any]:
+    """A row as its file has it; empty where it is not listed."""
+    return _files().get(code, {})
+
+
 @cache
 def _rows() -> Mapping[str, Jurisdiction]:
-    rows: dict[str, Jurisdiction] = {}
-    for file in _FILES:
-        text = (resources.files("campaigns.rules") / "data" / file).read_text(encoding="utf-8")
-        for code, row in tomllib.loads(text).items():
-            if code in rows:
-                raise InvalidDefinition(f"calling rules {code}: listed twice")
-            rows[code] = _row(code, row)
+    rows = {code: read_row(code, row) for code, row in _files().items()}
     for row in rows.values():
         if row.parent is not None and row.parent not in rows:
             raise InvalidDefinition(f"calling rules {row.code}: parent {row.parent} is not listed")
     return rows
 
 
-def _row(code: str, row: Mapping[str, Any]) -> Jurisdiction:
-    """One row of the file, checked: a row that cannot be read must stop the product, not open a window."""
+@cache
+def _files() -> Mapping[str, Mapping[str, Any]]:
+    rows: dict[str, Mapping[str, Any]] = {}
+    for file in _FILES:
+        text = (resources.files("campaigns.rules") / "data" / file).read_text(encoding="utf-8")
+        for code, row in tomllib.loads(text).items():
+            if code in rows:
+                raise InvalidDefinition(f"calling rules {code}: listed twice")
+            rows[code] = row
+    return rows
+
+
+def read_row(
+    code: str,
+    row: Mapping[str, Any],
+    *,
+    own_hours: bool = False,
+    closed: Iterable[str] = (),
+    opened: Iterable[str] = (),
+) -> Jurisdiction:
+    """One row, checked: a row that cannot be read must stop the product, not open a window.
+
+    `own_hours`, and the dates that are `closed` and `opened`, are what an operator made of it.
+    """
     try:
         _only(row, _KEYS)
         own = row.get("automated") or row.get("hours")
@@ -202,12 +180,14 @@ def _row(code: str, row: Mapping[str, Any]) -> Jurisdiction:
             parent=row.get("parent"),
             force=cast("Force", _one_of(Force, row["force"])),
             window=CallingWindow.parse(window) if window else None,
-            basis="statute" if own else "recommended" if window else "none",
+            basis="operator" if own_hours else "statute" if own else "recommended" if window else "none",
             zone=zone_named(row["zone"]) if "zone" in row else None,
-            consent=cast("Consent", _one_of(Consent, row["consent"])),
+            consent=cast("ConsentLevel", _one_of(ConsentLevel, row["consent"])),
+            consent_otherwise=cast("ConsentLevel", _one_of(ConsentLevel, row.get("consent_otherwise", row["consent"]))),
+            consent_valid=_days(row.get("consent_valid_days")),
             artificial_voice_blocked=voice == "blocked",
             area_code_presumes_residence=row.get("area_code_presumes_residence", False),
-            holidays=_holidays(row.get("holidays", {"policy": "allowed"})),
+            holidays=_holidays(row.get("holidays", {"policy": "allowed"}), closed, opened),
             caps=tuple(_cap(cap) for cap in row.get("caps", ())),
             verification=cast("Verification", _one_of(Verification, row["verification"])),
             effective=row.get("effective", ""),
@@ -221,7 +201,7 @@ def _row(code: str, row: Mapping[str, Any]) -> Jurisdiction:
         raise InvalidDefinition(f"calling rules {code}: {wrong}") from wrong
 
 
-def _holidays(given: Mapping[str, Any]) -> Holidays:
+def _holidays(given: Mapping[str, Any], closed: Iterable[str], opened: Iterable[str]) -> Holidays:
     _only(given, frozenset({"policy", "calendar", "regional", "hours", "eve_hours", "note"}))
     policy = cast("HolidayPolicy", _one_of(HolidayPolicy, given["policy"]))
     if policy != "allowed" and "calendar" not in given:
@@ -230,10 +210,27 @@ def _holidays(given: Mapping[str, Any]) -> Holidays:
         policy=policy,
         calendar=given.get("calendar"),
         regional=given.get("regional", False),
-        hours=parse_hours(given["hours"]) if "hours" in given else None,
-        eve_hours=parse_hours(given["eve_hours"]) if "eve_hours" in given else None,
+        hours=_hours_of_a_day(given["hours"]) if "hours" in given else None,
+        eve_hours=_hours_of_a_day(given["eve_hours"]) if "eve_hours" in given else None,
+        closed=read_dates(closed),
+        open=read_dates(opened),
         note=given.get("note", ""),
     )
+
+
+def _hours_of_a_day(text: str) -> tuple[Interval, ...]:
+    hours = parse_hours(text)
+    if any(start >= end for start, end in hours):
+        raise InvalidDefinition(f"hours {text!r} of a holiday end by midnight: the next day has hours of its own")
+    return hours
+
+
+def _days(given: object) -> timedelta | None:
+    if given is None:
+        return None
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise InvalidDefinition(f"consent_valid_days {given!r} is not a number of days")
+    return timedelta(days=given)
 
 
 def _cap(given: Mapping[str, Any]) -> AttemptCap:
