@@ -31,9 +31,21 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.selectable import LateralFromClause
 
-from campaigns.models import Account, Call, Campaign, Consent, Import, Outcome, Prospect, Spending, Suppression
+from campaigns.models import (
+    Account,
+    Call,
+    Campaign,
+    Consent,
+    Import,
+    Outcome,
+    Prospect,
+    RuleOverride,
+    Spending,
+    Suppression,
+)
 from campaigns.rules.call_state import HOLDS_LINE, HOLDS_PERSON, CallState
-from campaigns.rules.calling_rules import SHIPPED, CapEvent, Rulebook
+from campaigns.rules.calling_rules import CapEvent, Rulebook
+from campaigns.rules.calling_rules.overriding import rulebook
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.caps import REMEMBERED, Cap, Rung
 from campaigns.rules.consent import ConsentLevel, RecordedConsent
@@ -67,6 +79,7 @@ class CampaignFacts:
 AWAITS_WORKER = and_(Import.queued_at.is_not(None), Import.finished_at.is_(None), Import.failed_why.is_(None))
 """Whether a list was handed over and is not imported yet: a worker is to do it, or is doing it."""
 
+_RULES = select(cast(func.jsonb_object_agg(RuleOverride.code, RuleOverride.row), Text))
 _CAMPAIGNS = (
     select(
         Campaign.id,
@@ -77,6 +90,7 @@ _CAMPAIGNS = (
         Account.frozen_at,
         Account.stop_reason,
         *(Spending.spent, Spending.reserved, Spending.day, Spending.day_spent, Spending.day_reserved),
+        _RULES.scalar_subquery().label("rules"),  # a few rows, asked for once however many campaigns there are
     )
     .join(Account, Account.id == Campaign.account_id)
     .outerjoin(Spending, Spending.campaign_id == Campaign.id)
@@ -96,7 +110,7 @@ def about_campaigns(session: Session, campaign_ids: Collection[UUID]) -> dict[UU
             account=_account_definition(row.account),
             frozen=row.frozen_at is not None,
             account_stop=row.stop_reason,
-            rules=SHIPPED,
+            rules=rulebook(row.rules),
             terms=_campaign_terms(row.definition),
             funds=_funds(_campaign_definition(row.definition), row),
         )
@@ -119,6 +133,11 @@ def _funds(definition: CampaignDefinition, row: Any) -> Funds | None:
         day_spent=row.day_spent,
         day_reserved=row.day_reserved,
     )
+
+
+def calling_rules(session: Session) -> Rulebook:
+    """The rules as they are now: those that are shipped, and what an operator made of them."""
+    return rulebook(session.scalar(_RULES))
 
 
 # Read for every call and event, and the same nearly every time: to validate them took longer than to ask for them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -70,6 +71,16 @@ def _go_through(url: str, edit: Edit | None, applied: scheduling.Applied, *, pre
             if not preview:
                 after_id = scheduling.reschedule(session, applied.id, after_id=last, limit=lot, now=now)
     return found
+
+
+def work_out_anew(url: str, campaign_id: UUID) -> None:
+    """Give everybody who waits or is held in the campaign their due time by what applies now."""
+    after_id: int | None = 0
+    while after_id is not None:
+        with db.transaction(url) as session:
+            after_id = scheduling.reschedule(
+                session, campaign_id, after_id=after_id, limit=RESCHEDULE_BATCH, now=clock.read(session).now
+            )
 
 
 def _print(edit: Edit, effects: Effects, *, preview: bool) -> None:

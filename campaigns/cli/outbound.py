@@ -21,6 +21,7 @@ from campaigns.cli.outcomes import outcomes
 from campaigns.cli.output import say
 from campaigns.cli.preflight import preflight
 from campaigns.cli.prospects import prospects
+from campaigns.cli.rules import rules
 from campaigns.cli.simulator import simulator
 from campaigns.cli.status import freeze, status, unfreeze
 from campaigns.cli.suppressions import suppressions
@@ -63,6 +64,7 @@ app.add_typer(prospects, name="prospects")
 app.add_typer(calls, name="calls")
 app.add_typer(outcomes, name="outcomes")
 app.add_typer(suppressions, name="suppressions")
+app.add_typer(rules, name="rules")
 app.add_typer(events, name="events")
 app.add_typer(tables, name="db")
 for verb in (up, demo, simulator, status, freeze, unfreeze):

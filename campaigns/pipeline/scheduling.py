@@ -266,7 +266,7 @@ def reschedule(session: Session, campaign_id: UUID, *, after_id: int, limit: int
 def _still(prospect: Prospect) -> str | None:
     """Why the prospect waits, once the campaign is another: a retry stays a retry, what the rules said is over."""
     if prospect.state is ProspectState.HELD:
-        return "the campaign was changed"
+        return "held before: the campaign or the rules changed"
     why = prospect.state_why
     return None if why is None or why.startswith(_SAID_BY_RULES) else why
 

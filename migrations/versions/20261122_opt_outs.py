@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "opt_outs"
-down_revision = "caps_of_people"
+down_revision = "retry_share"
 branch_labels = None
 depends_on = None
 

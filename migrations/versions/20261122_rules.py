@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "rules"
-down_revision = "lists"
+down_revision = "histories"
 branch_labels = None
 depends_on = None
 

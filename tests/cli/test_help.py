@@ -46,6 +46,7 @@ def test_the_nouns_and_verbs_are_all_there() -> None:
             "outcomes export",
         ),
         *(f"suppressions {verb}" for verb in ("add", "remove", "list")),
+        *(f"rules {verb}" for verb in ("list", "show", "apply", "remove")),
         *(f"events {verb}" for verb in ("list", "retry", "dismiss", "counts")),
     }
 

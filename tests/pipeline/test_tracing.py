@@ -169,7 +169,7 @@ def test_what_the_import_decided_is_kept_once_it_is_another(
     decided = [story for story in told(session, later) if story.what.startswith("decided: ")]
     assert [(story.at, story.what, story.detail.partition(";")[0]) for story in decided] == [
         (now, "decided: held", "consent is needed here and none is recorded"),
-        (later, "decided: waiting", "the campaign was changed"),
+        (later, "decided: waiting", "held before: the campaign or the rules changed"),
     ]
 
 

@@ -20,13 +20,3 @@ __all__ = [
     "lookup",
     "zoned_windows",
 ]
-    "SHIPPED",
-    "Applicable",
-    "CapEvent",
-    "Counts",
-    "Jurisdiction",
-    "Rulebook",
-    "applicable",
-    "lookup",
-    "zoned_windows",
-]

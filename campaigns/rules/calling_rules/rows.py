@@ -45,12 +45,16 @@ class Holidays:
     """Dates that are as other days, whatever the calendar says."""
     note: str = ""
 
+    @property
+    def left(self) -> tuple[Interval, ...]:
+        """The hours that remain on a holiday. `discouraged` closes as `banned` does, `restricted` without hours too."""
+        return (self.hours or ()) if self.policy == "restricted" else ()
+
     def dates(self, states: Collection[str]) -> Dates | None:
         """What remains of the hours on which dates, for somebody in one of these states; None: nothing is special.
 
-        `discouraged` closes as `banned` does, and `restricted` where no hours are named. Of regional holidays those of
-        the person's own regions are kept, as far as any is known; else those of all, because a day that is no holiday
-        where the person lives is only a call later, and the other mistake is a call on a holiday.
+        Of regional holidays those of the person's own regions are kept, as far as any is known; else those of all: a
+        day that is no holiday where the person lives is only a call later, the other mistake is a call on a holiday.
         """
         if self.policy == "allowed" or self.calendar is None:
             return Dates((), self.closed, self.open) if self.closed else None
@@ -58,7 +62,7 @@ class Holidays:
         kept = HolidayHours(
             calendar=self.calendar,
             regions=regions if self.regional else frozenset(),
-            hours=(self.hours or ()) if self.policy == "restricted" else (),
+            hours=self.left,
             eve_hours=self.eve_hours,
         )
         return Dates((kept,), self.closed, self.open)
