@@ -12,6 +12,7 @@ import typer
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from campaigns.cli.accounts import accounts
+from campaigns.cli.audit import audit
 from campaigns.cli.calls import calls
 from campaigns.cli.campaign import campaign
 from campaigns.cli.database import database_url, upgrade
@@ -67,7 +68,7 @@ app.add_typer(suppressions, name="suppressions")
 app.add_typer(rules, name="rules")
 app.add_typer(events, name="events")
 app.add_typer(tables, name="db")
-for verb in (up, demo, simulator, status, freeze, unfreeze):
+for verb in (up, demo, simulator, status, freeze, unfreeze, audit):
     app.command()(verb)
 
 

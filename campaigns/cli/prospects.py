@@ -11,7 +11,7 @@ from campaigns import clock
 from campaigns.cli.database import transaction
 from campaigns.cli.importing import import_, rejected_
 from campaigns.cli.output import AsJson, print_json, print_table
-from campaigns.cli.telling import local, print_story
+from campaigns.cli.telling import Line, local, print_lines
 from campaigns.errors import InvalidInput, UnknownName
 from campaigns.pipeline import reporting, scheduling, tracing, uploading
 from campaigns.rules.phone import InvalidPhone, parse
@@ -118,7 +118,8 @@ def trace(
     if as_json:
         print_json([asdict(moment) | {"local": local(moment.at, story.zone)} for moment in story.stories])
         return
-    print_story(f"Story of {story.phone}", story)
+    lines = [Line(each.at, f"{each.campaign}: {each.what}", each.detail) for each in story.stories]
+    print_lines(f"Story of {story.phone}", lines, zone=story.zone)
 
 
 def read_number(phone: str) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 import typer
 
 from campaigns import clock, db
-from campaigns.cli.database import database
+from campaigns.cli.database import database, who
 from campaigns.cli.output import AsJson, print_json, print_table, say
 from campaigns.pipeline import halting, ingesting, recovering, settling
 from campaigns.pipeline.recovering import TakenIn
@@ -98,7 +98,9 @@ def _take_in(url: str, account_id: UUID, placed: Placed, record: Mapping[str, An
     timing = settings().timing
     with db.transaction(url) as session:
         moment = clock.read(session)
-        became = recovering.take_in(session, account_id, placed, now=moment.now, real=moment.real, timing=timing)
+        became = recovering.take_in(
+            session, account_id, placed, who=who(), now=moment.now, real=moment.real, timing=timing
+        )
         if became in {TakenIn.NOBODY, TakenIn.HELD}:
             return became
         answer = read_call(record, now=moment.now)

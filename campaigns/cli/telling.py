@@ -1,32 +1,39 @@
-"""A story in lines: when, where, what and why, by the clocks of UTC and of the person."""
+"""Moments in lines: when, what and why, by the clocks of UTC and of the person."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import typer
 
 from campaigns.cli.output import one_line, width
-from campaigns.pipeline.tracing import Trace
 
 
-def print_story(title: str, story: Trace) -> None:
-    """The story, to stdout: a day, and under it each moment; what does not fit goes on below, to the right."""
-    there = "" if story.zone is None else f"; in brackets the time in {story.zone}"
-    typer.echo(f"{title}, in UTC{there}")
+class Line(NamedTuple):
+    """What happened at one moment."""
+
+    at: datetime
+    what: str
+    detail: str
+
+
+def print_lines(title: str, lines: Iterable[Line], *, zone: str | None) -> None:
+    """The moments, to stdout: a day, and under it each of them; what does not fit goes on below, to the right."""
+    typer.echo(f"{title}: times in UTC" + ("" if zone is None else f", in brackets those in {zone}"))
     day = None
-    for moment in story.stories:
-        at = moment.at.astimezone(UTC)
+    for line in lines:
+        at = line.at.astimezone(UTC)
         if at.date() != day:
             day = at.date()
             typer.echo(f"\n{at:%A %Y-%m-%d}")
-        clock = f"{at:%H:%M:%S}{_there(at, story.zone)}  "
-        told = one_line(f"{moment.campaign}: {moment.what}" + (f": {moment.detail}" if moment.detail else ""))
+        clock = f"{at:%H:%M:%S}{_there(at, zone)}  "
         typer.echo(
             textwrap.fill(
-                told,
+                one_line(f"{line.what}: {line.detail}" if line.detail else line.what),
                 width=width(),
                 initial_indent=clock,
                 subsequent_indent=" " * (len(clock) + 2),

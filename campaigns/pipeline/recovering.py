@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from campaigns.ledger import due_again, lock, move, set_state
-from campaigns.models import Account, Call, Campaign, Person, PhoneNumber, Prospect
+from campaigns.models import Account, Call, Campaign, Change, Person, PhoneNumber, Prospect
 from campaigns.rules.call_state import CallState, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.prospect_state import FINAL, ProspectState
@@ -48,7 +48,7 @@ def accounts(session: Session) -> list[tuple[UUID, AccountDefinition, datetime]]
 
 
 def take_in(
-    session: Session, account_id: UUID, placed: Placed, *, now: datetime, real: datetime, timing: Timing
+    session: Session, account_id: UUID, placed: Placed, *, who: str, now: datetime, real: datetime, timing: Timing
 ) -> TakenIn:
     """Have the call in the ledger, as one whose request was sent; what the provider says of it is applied after this.
 
@@ -96,6 +96,9 @@ def take_in(
     locked = lock(session, placed.call_id, timing=timing)
     if locked is not None:
         move(locked, Evidence.INTENT, now=placed.created_at, real=real)
+    found = {"provider_id": placed.provider_id, "placed_at": placed.created_at.isoformat()}
+    why = "the provider has it, and the ledger had not"
+    session.add(Change(at=now, who=who, what="take in", subject=f"call:{placed.call_id}", after=found, why=why))
     return TakenIn.NEW
 
 

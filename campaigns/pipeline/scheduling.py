@@ -73,13 +73,14 @@ def apply_account(
         before = account.definition
         account.definition = stored
     changed = _differences(before, stored)
+    why = None
     if account.stop_reason is not None:
-        account.stop_reason = None
         changed = (*changed, "it may dial again")
+        why = f"it was stopped: {account.stop_reason}"
+        account.stop_reason = None
     if changed:
-        _record(
-            session, who=who, what="apply", subject=f"account:{definition.name}", before=before, after=stored, now=now
-        )
+        subject = f"account:{definition.name}"
+        _record(session, who=who, what="apply", subject=subject, before=before, after=stored, now=now, why=why)
     return Applied(account.id, created, changed)
 
 
@@ -209,11 +210,18 @@ def set_frozen(session: Session, *, frozen: bool, who: str, now: datetime, why: 
     for account in lock_to_change(session, Account):
         if (account.frozen_at is not None) == frozen:
             continue
+        before = {"frozen": account.frozen_at is not None, "because": account.frozen_why}
         account.frozen_at = now if frozen else None
         account.frozen_why = why if frozen else None
-        what = "freeze" if frozen else "unfreeze"
         _record(
-            session, who=who, what=what, subject=f"account:{account.name}", before=None, after=None, now=now, why=why
+            session,
+            who=who,
+            what="freeze" if frozen else "unfreeze",
+            subject=f"account:{account.name}",
+            before=before,
+            after={"frozen": frozen, "because": account.frozen_why},
+            now=now,
+            why=why,
         )
         changed.append(account.name)
     return sorted(changed)

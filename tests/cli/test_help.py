@@ -33,7 +33,7 @@ def examples(command: Any) -> list[str]:
 
 def test_the_nouns_and_verbs_are_all_there() -> None:
     assert {" ".join(path) for path in LEAVES} == {
-        *("up", "demo", "simulator", "status", "freeze", "unfreeze", "db upgrade"),
+        *("up", "demo", "simulator", "status", "freeze", "unfreeze", "audit", "db upgrade"),
         *("accounts apply", "accounts list", "accounts show"),
         *(f"campaign {verb}" for verb in ("apply", "start", "pause", "resume", "cancel", "list", "show")),
         *("campaign preflight", "calls list", "calls review", "calls hang-up", "calls reconcile"),

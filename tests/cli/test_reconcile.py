@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from campaigns import clock, db
-from campaigns.models import Account, Call, Campaign, Home, Outcome, Person, Prospect
+from campaigns.models import Account, Call, Campaign, Change, Home, Outcome, Person, Prospect
 from campaigns.pipeline import halting, reporting, scheduling
 from campaigns.rules.call_state import LIVE, CallState
 from campaigns.rules.prospect_state import ProspectState
@@ -104,6 +104,8 @@ def test_calls_that_the_ledger_lost_are_taken_in_and_their_people_held(
         call = session.get_one(Call, live)
         assert (call.provider_id, call.counted, call.prospect_id) == (live_id, True, lost)
         assert call.intent_at == call.claimed_at == datetime.fromisoformat(simulator.get(live_id)["createdAt"])
+        audit = session.scalars(select(Change).where(Change.what == "take in")).all()
+        assert {change.subject for change in audit} == {f"call:{each}" for each in (live, done, instead)}
         people = {each: session.get_one(Prospect, each) for each in (sent, lost, over, unsent)}
         assert {people[each].state for each in (sent, lost, unsent)} == {ProspectState.IN_CALL}
         assert [people[each].calls for each in people] == [1, 1, 1, 1]

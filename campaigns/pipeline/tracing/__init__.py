@@ -158,7 +158,11 @@ def _wishes(session: Session, person: Person, campaigns: Mapping[UUID, str], own
     entries = session.scalars(
         select(Suppression).where(Suppression.person_id == person.id).order_by(Suppression.id)
     ).all()
-    by = {(change.at, (change.after or {}).get("campaign"), change.what.startswith("lift")): change for change in own}
+    by = {
+        (change.at, (change.after or {}).get("campaign"), change.what.startswith("lift")): change
+        for change in own
+        if change.subject.startswith("person:")
+    }
     for entry in entries:
         only = None if entry.campaign_id is None else str(entry.campaign_id)
         where = EVERYWHERE if entry.campaign_id is None else campaigns.get(entry.campaign_id, "another campaign")

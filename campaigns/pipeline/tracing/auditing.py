@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Uuid, case, cast, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from campaigns.models import Account, Call, Campaign, Change
+from campaigns.models import Account, Call, Campaign, Change, Person
 
 LONGEST = 60  # characters of a value that a line of the audit quotes; JSON has all of it
 
@@ -44,6 +44,13 @@ def audit(session: Session, *, campaign: Campaign | None, since: datetime | None
         subjects = Change.subject.in_([f"campaign:{campaign.name}", f"account:{account}", "database"])
         query = query.where(or_(subjects, people, calls))
     return [entry(change) for change in reversed(session.scalars(query).all())]
+
+
+def phones(session: Session, entries: Collection[Entry]) -> dict[str, str]:
+    """The numbers of the people whom these changes are about, by subject."""
+    ids = {int(each.subject.removeprefix("person:")) for each in entries if each.subject.startswith("person:")}
+    found = session.execute(select(Person.id, Person.number).where(Person.id.in_(ids)))
+    return {f"person:{person_id}": number for person_id, number in found}
 
 
 def changes_of(session: Session, subjects: Collection[str], *, limit: int) -> list[Entry]:
