@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     ScalarSelect,
+    Select,
     SQLColumnExpression,
     Text,
     and_,
@@ -54,6 +55,7 @@ from campaigns.rules.definition.money import exact
 from campaigns.rules.eligibility import Facts
 from campaigns.rules.outcome import TECHNICAL, OutcomeClass
 from campaigns.rules.place import Terms, place, terms_of
+from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.retry import closing
 from campaigns.rules.spending import Funds
 from campaigns.vapi.ended_reasons import ending_class
@@ -163,24 +165,60 @@ def gather(
     rows = session.execute(_PROSPECTS, {"ids": list(prospect_ids)}).all()
     if campaigns is None:
         campaigns = about_campaigns(session, {row.campaign_id for row in rows})
-    return {
-        row.id: _facts(
-            campaigns[row.campaign_id],
+    return {row.id: _of_row(campaigns[row.campaign_id], row) for row in rows}
+
+
+def _of_row(campaign: CampaignFacts, row: Row[Any]) -> Facts:
+    return _facts(
+        campaign,
+        country=row.country,
+        states=row.states,
+        zones=row.zones,
+        suppressed=row.suppressed,
+        own_consent=own_consent(row),
+        attempts=row.attempts,
+        calls=row.calls,
+        promised=row.promised,
+        not_before=row.not_before,
+        ended=row.ended,
+        person_in_call=row.person_in_call,
+        rung=tuple(_rung(row.rung or ())),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Prospects of a campaign about whom the decision is the same."""
+
+    facts: Facts
+    state: ProspectState
+    count: int
+    first_id: int
+    last_id: int
+    """Two of them as examples, or the same one twice."""
+    country: str | None
+    states: tuple[str, ...]
+    zones: tuple[str, ...]
+
+
+def gather_alike(session: Session, campaign: CampaignFacts, *, now: datetime) -> Iterator[Alike]:
+    """The facts about everybody in a campaign, once for all of whom the same is known: for a look at the whole of it.
+
+    A wish not to be called before a moment is rounded up to the minute, and one that has passed is none; consent counts
+    by the day. So a million people are some thousand groups, and no more than a few of them are in memory.
+    """
+    rows = session.execute(_ALIKE, {"campaign": campaign.id, "now": now}, execution_options={"yield_per": 1_000})
+    for row in rows:
+        yield Alike(
+            facts=_of_row(campaign, row),
+            state=row.state,
+            count=row.people,
+            first_id=row.first_id,
+            last_id=row.last_id,
             country=row.country,
-            states=row.states,
-            zones=row.zones,
-            suppressed=row.suppressed,
-            own_consent=own_consent(row),
-            attempts=row.attempts,
-            calls=row.calls,
-            promised=row.promised,
-            not_before=row.not_before,
-            ended=row.ended,
-            person_in_call=row.person_in_call,
-            rung=tuple(_rung(row.rung or ())),
+            states=tuple(sorted(row.states)),
+            zones=tuple(sorted(row.zones)),
         )
-        for row in rows
-    }
 
 
 def about_newcomer(
@@ -241,7 +279,7 @@ def latest_consent(person_id: SQLColumnExpression[int], campaign_id: SQLColumnEx
 
 def own_consent(row: Row[Any]) -> PersonalConsent | None:
     """The same of a row that was joined with `latest_consent`."""
-    if row.consent_id is None:
+    if not row.consent_id:
         return None
     return PersonalConsent(row.level, row.obtained_at, row.expires_at, row.withdrawn_at is not None)
 
@@ -292,37 +330,56 @@ _LATEST = (
 )
 _consent = latest_consent(Prospect.person_id, Prospect.campaign_id)
 _FROM_PROSPECTS = join(Prospect, _consent, true(), isouter=True)
-_PROSPECTS = (
-    select(
-        Prospect.id,
-        Prospect.campaign_id,
-        Prospect.country,
-        Prospect.states,
-        Prospect.zones,
-        Prospect.attempts,
-        Prospect.calls,
-        Prospect.not_before,
-        suppressed(Prospect.person_id, Prospect.campaign_id).label("suppressed"),
-        *consent_columns(_consent),
-        exists()
-        .where(
-            _other.person_id == Prospect.person_id,
-            _other.prospect_id != Prospect.id,
-            _other.state.in_(sorted(HOLDS_PERSON)),
-        )
-        .label("person_in_call"),
-        Prospect.own_priority.is_not(None).label("promised"),
-        func.array(
-            select(Outcome.outcome)
-            .where(Outcome.prospect_id == Prospect.id)
-            .order_by(Outcome.created_at.desc())
-            .scalar_subquery()
-        ).label("ended"),
-        select(func.jsonb_agg(func.jsonb_build_array(*_LATEST.c))).scalar_subquery().label("rung"),
+# What the decision about one prospect depends on, for one of them and for groups alike.
+_DECIDING: tuple[ColumnElement[Any], ...] = (
+    Prospect.country.expression,
+    Prospect.states.expression,
+    Prospect.zones.expression,
+    Prospect.attempts.expression,
+    Prospect.calls.expression,
+    Prospect.own_priority.is_not(None).label("promised"),
+    suppressed(Prospect.person_id, Prospect.campaign_id).label("suppressed"),
+    exists()
+    .where(
+        _other.person_id == Prospect.person_id,
+        _other.prospect_id != Prospect.id,
+        _other.state.in_(sorted(HOLDS_PERSON)),
     )
+    .label("person_in_call"),
+    func.array(
+        select(Outcome.outcome)
+        .where(Outcome.prospect_id == Prospect.id)
+        .order_by(Outcome.created_at.desc())
+        .scalar_subquery()
+    ).label("ended"),
+    select(func.jsonb_agg(func.jsonb_build_array(*_LATEST.c))).scalar_subquery().label("rung"),
+)
+_PROSPECTS = (
+    select(Prospect.id, Prospect.campaign_id, Prospect.not_before, *_DECIDING, *consent_columns(_consent))
     .select_from(_FROM_PROSPECTS)
     .where(Prospect.id.in_(bindparam("ids", expanding=True)))
 )
+
+
+def _alike() -> Select[Any]:
+    wish = case(
+        (Prospect.not_before > bindparam("now"), func.date_trunc("minute", Prospect.not_before) + timedelta(minutes=1))
+    )
+    consent = (
+        _consent.c.id.is_not(None).label("consent_id"),
+        _consent.c.level,
+        func.date_trunc("day", _consent.c.obtained_at).label("obtained_at"),
+        func.date_trunc("day", _consent.c.expires_at).label("expires_at"),
+        func.date_trunc("day", _consent.c.withdrawn_at).label("withdrawn_at"),
+    )
+    each = select(Prospect.id, Prospect.state, wish.label("not_before"), *_DECIDING, *consent)
+    people = each.select_from(_FROM_PROSPECTS).where(Prospect.campaign_id == bindparam("campaign")).subquery()
+    by = [column for column in people.c if column.name != "id"]
+    ids = (func.min(people.c.id).label("first_id"), func.max(people.c.id).label("last_id"))
+    return select(*by, func.count().label("people"), *ids).group_by(*by)
+
+
+_ALIKE = _alike()
 
 
 def _rung(calls: Iterable[Sequence[Any]]) -> Iterator[Rung]:

@@ -15,6 +15,8 @@ from campaigns.cli.hanging_up import hang_up_all
 from campaigns.cli.in_flight import as_json as in_flight_json
 from campaigns.cli.in_flight import name_them, wait_for_sending
 from campaigns.cli.output import AsJson, print_json, print_settings, print_table, say
+from campaigns.cli.preflight import examine
+from campaigns.errors import InvalidInput, NotAllowed
 from campaigns.pipeline import budgeting, reporting, scheduling
 from campaigns.rules.campaign_state import CampaignState, Command
 
@@ -28,12 +30,44 @@ campaign.command()(apply)
 
 
 @campaign.command()
-def start(name: Name, *, as_json: AsJson = False) -> None:
-    """Let a draft campaign call, from its start time on.
+def start(
+    name: Name,
+    *,
+    no_preflight: Annotated[
+        bool, typer.Option("--no-preflight", help="Start whatever the preflight would say; needs --why.")
+    ] = False,
+    why: Why = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a draft campaign call, from its start time on, unless its preflight finds that it would not work.
+
+    Nothing is started where it finds an error; what it warns of is said.
 
     Example: outbound campaign start spring
     """
-    _command(name, Command.START, None, as_json=as_json)
+    if no_preflight:
+        if not why:
+            raise InvalidInput('--no-preflight: say why with --why "...": it is kept in the audit')
+        why = f"without a preflight: {why}"
+    else:
+        _require_preflight(name)
+    _command(name, Command.START, why, as_json=as_json)
+
+
+def _require_preflight(name: str) -> None:
+    """Raises `NotAllowed` where the preflight of a campaign that could be started finds an error."""
+    with database() as url:
+        with db.transaction(url) as session:
+            if not scheduling.may_start(session, name):
+                return  # the command itself says so, and what to do
+        found = examine(url, name)
+    for check in (*found.errors, *found.warnings):
+        say(f"{check.what}: {check.say}")
+    if found.errors:
+        raise NotAllowed(
+            f"campaign {name} is not started: mend this, or insist with "
+            f'`outbound campaign start {name} --no-preflight --why "..."`'
+        )
 
 
 @campaign.command()

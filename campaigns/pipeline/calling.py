@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from campaigns.errors import AccountRefused, CallFailure, CallRefused, CallUnclear, NotSent
-from campaigns.facts import gather
+from campaigns.facts import CampaignFacts, gather
 from campaigns.ledger import (
     Locked,
     block,
@@ -33,7 +33,7 @@ from campaigns.ledger import (
     uncount,
 )
 from campaigns.ledger.spending import reserve
-from campaigns.models import Account, Call, Campaign, Event, Pace, Person, PhoneNumber
+from campaigns.models import Account, Call, Campaign, Event, Pace, Person, PhoneNumber, Prospect
 from campaigns.rules.call_state import CallState, Effect, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import RECHECK, Reason, Refused, decide
@@ -160,18 +160,12 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
             _withdraw(locked, Refused(*_UNPAID, now + RECHECK), now=now, real=real)
             continue
         move(locked, Evidence.INTENT, now=now, real=real)
-        request = create_call(
+        request = request_for(
             call.id,
-            campaign=campaign.definition,
-            account=campaign.account,
-            phone_number_id=caller_ids[call.phone_number_id],
+            campaign,
+            prospect,
             number=one.number,
-            extension=prospect.extension,
-            name=prospect.name,
-            variables=({"language": prospect.language} if prospect.language else {}) | prospect.variables,
-            webhook_url=webhook_url(campaign.account),
-            row_overrides=prospect.overrides,
-            attempt=prospect.attempts + 1,
+            caller_id=caller_ids[call.phone_number_id],
             call=prospect.calls,
         )
         prepared.append(
@@ -271,6 +265,48 @@ def take_turns(pace: Pace, calls: Sequence[Prepared], *, real: datetime) -> list
 def _caller_ids(session: Session, number_ids: Collection[UUID]) -> dict[UUID, str]:
     rows = session.execute(_CALLER_IDS, {"ids": list(number_ids)})
     return {row.id: row.provider_id for row in rows}
+
+
+def request_for(
+    call_id: UUID, campaign: CampaignFacts, prospect: Prospect, *, number: str, caller_id: str, call: int
+) -> CreateCall:
+    """What the provider is asked for a person's call of that number, from the number that it calls `caller_id`."""
+    return create_call(
+        call_id,
+        campaign=campaign.definition,
+        account=campaign.account,
+        phone_number_id=caller_id,
+        number=number,
+        extension=prospect.extension,
+        name=prospect.name,
+        variables=({"language": prospect.language} if prospect.language else {}) | prospect.variables,
+        webhook_url=webhook_url(campaign.account),
+        row_overrides=prospect.overrides,
+        attempt=prospect.attempts + 1,
+        call=call,
+    )
+
+
+def samples(session: Session, campaign: CampaignFacts, prospect_ids: Collection[int]) -> list[CreateCall]:
+    """The requests that these people would be called with; nothing is claimed, and the call's id is all zeros."""
+    rows = session.execute(
+        select(Prospect, Person.number)
+        .join(Person, Person.id == Prospect.person_id)
+        .where(Prospect.id.in_(prospect_ids))
+        .order_by(Prospect.id)
+    ).all()
+    callers = campaign.definition.phone_number_ids
+    return [
+        request_for(
+            UUID(int=0),
+            campaign,
+            prospect,
+            number=number,
+            caller_id=callers[turn % len(callers)],
+            call=prospect.calls + 1,
+        )
+        for turn, (prospect, number) in enumerate(rows)
+    ]
 
 
 def webhook_url(account: AccountDefinition) -> str | None:

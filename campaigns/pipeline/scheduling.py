@@ -201,6 +201,12 @@ def _refuse_without_money(session: Session, campaign: Campaign, *, now: datetime
         )
 
 
+def may_start(session: Session, name: str) -> bool:
+    """Whether a start would change anything: the campaign is a draft, and somebody waits. Raises `UnknownName`."""
+    campaign = find(session, name)
+    return campaign.state is CampaignState.DRAFT and _has_any(session, campaign, frozenset({ProspectState.WAITING}))
+
+
 def set_frozen(session: Session, *, frozen: bool, who: str, now: datetime, why: str | None) -> list[str]:
     """Stop all dialling, or permit it again; returns the names of the accounts that changed.
 

@@ -93,7 +93,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class _Speaker:
+class Speaker:
     """One assistant that may talk in a call, with what a squad overrides of it."""
 
     label: str
@@ -117,7 +117,7 @@ def assistant_ids(campaign: CampaignDefinition, squad: Answer) -> list[str]:
 
 def prompts(campaign: CampaignDefinition, squad: Answer, assistants: Mapping[str, Answer]) -> Iterator[str]:
     """Every text of those who may talk."""
-    for speaker in _speakers(campaign, squad, assistants):
+    for speaker in speakers(campaign, squad, assistants):
         for layer in speaker.layers():
             yield from texts(layer)
 
@@ -126,7 +126,7 @@ def tool_ids(campaign: CampaignDefinition, squad: Answer, assistants: Mapping[st
     """The saved tools that those who may talk can use, to be asked for."""
     listed = [
         found
-        for speaker in _speakers(campaign, squad, assistants)
+        for speaker in speakers(campaign, squad, assistants)
         for layer in speaker.layers()
         for tool in _list(mapping(layer, "model").get("toolIds"))
         if (found := text(tool))
@@ -168,14 +168,14 @@ def judge_answers(campaign: CampaignDefinition, account: AccountDefinition, answ
         yield _exists(f"squad {campaign.squad_id}", answers.squad)
     for assistant_id in assistant_ids(campaign, answers.squad):
         yield _exists(f"assistant {assistant_id}", answers.assistants.get(assistant_id))
-    for speaker in _speakers(campaign, answers.squad, answers.assistants):
+    for speaker in speakers(campaign, answers.squad, answers.assistants):
         yield from _judge_speaker(speaker, campaign, account, answers.tools)
     for number_id in campaign.phone_number_ids:
         yield _judge_number(f"phone number {number_id}", answers.phone_numbers.get(number_id))
 
 
 def _judge_speaker(
-    speaker: _Speaker, campaign: CampaignDefinition, account: AccountDefinition, tools: Mapping[str, Answer]
+    speaker: Speaker, campaign: CampaignDefinition, account: AccountDefinition, tools: Mapping[str, Answer]
 ) -> Iterator[Check]:
     layers = list(speaker.layers())
     yield from _judge_fields(speaker, campaign)
@@ -205,12 +205,12 @@ def _judge_speaker(
         yield Check(f"voicemail of {speaker.label}", Level.WARNING, say)
 
 
-def _is_saved(speaker: _Speaker, campaign: CampaignDefinition) -> bool:
+def _is_saved(speaker: Speaker, campaign: CampaignDefinition) -> bool:
     """Whether its settings are at Vapi, and not in the campaign's file."""
     return campaign.assistant is None and (campaign.squad is None or speaker.label.startswith("assistant "))
 
 
-def _judge_fields(speaker: _Speaker, campaign: CampaignDefinition) -> Iterator[Check]:
+def _judge_fields(speaker: Speaker, campaign: CampaignDefinition) -> Iterator[Check]:
     """A transient assistant is the operator's own text, which Vapi refuses whole for one word that it does not know."""
     if not isinstance(speaker.fields, Mapping) or "id" in speaker.fields or campaign.assistant_id is not None:
         return
@@ -243,18 +243,19 @@ def _exists(what: str, answer: Answer) -> Check:
     return Check(what, Level.OK, f"is there: {text(answer.get('name')) or 'without a name'}")
 
 
-def _speakers(campaign: CampaignDefinition, squad: Answer, assistants: Mapping[str, Answer]) -> list[_Speaker]:
+def speakers(campaign: CampaignDefinition, squad: Answer, assistants: Mapping[str, Answer]) -> list[Speaker]:
+    """Everybody who may talk in a call, who begins first."""
     if campaign.assistant is not None:
-        return [_Speaker("[assistant]", campaign.assistant)]
+        return [Speaker("[assistant]", campaign.assistant)]
     if campaign.assistant_id is not None:
-        return [_Speaker(f"assistant {campaign.assistant_id}", assistants.get(campaign.assistant_id))]
+        return [Speaker(f"assistant {campaign.assistant_id}", assistants.get(campaign.assistant_id))]
     over_all = mapping(campaign.squad or (squad if isinstance(squad, Mapping) else {}), "membersOverrides")
     found = []
     for turn, member in enumerate(_members(campaign, squad), 1):
         saved = text(member.get("assistantId"))
         fields = assistants.get(saved) if saved else mapping(member, "assistant")
         label = f"assistant {saved}" if saved else f"squad member #{turn}"
-        found.append(_Speaker(label, fields, (mapping(member, "assistantOverrides"), over_all)))
+        found.append(Speaker(label, fields, (mapping(member, "assistantOverrides"), over_all)))
     return found
 
 

@@ -117,6 +117,23 @@ def verify(
     return next((finding.message_id for finding in proven if finding.message_id), None)
 
 
+def signed(strategy: Strategy, *, body: bytes, method: str, url: str, message_id: str, now: datetime) -> dict[str, str]:
+    """The headers that prove a message to `strategy`, as its sender would set them."""
+    secret = strategy.secrets[0]
+    if not isinstance(strategy, Hmac):
+        prefix = strategy.prefix if isinstance(strategy, Bearer) else ""
+        return {strategy.header: prefix + secret.decode()}
+    headers = {} if strategy.message_id_header is None else {strategy.message_id_header: message_id}
+    stamp = str(int(now.timestamp()))
+    if strategy.timestamp_header is not None:
+        headers[strategy.timestamp_header] = stamp
+    texts = {"timestamp": stamp, "method": method, "url": url, "id": message_id, "svix-id": message_id}
+    values = {"body": body} | {name: _octets(text) for name, text in texts.items()}
+    digest = hmac.new(secret, _fill(strategy.payload_format, values), strategy.algorithm).digest()
+    written = digest.hex() if strategy.encoding == "hex" else b64encode(digest).decode()
+    return headers | {strategy.signature_header: strategy.prefix + written}
+
+
 def _check_hmac(
     strategy: Hmac, given: Mapping[str, str], body: bytes, method: str, url: str, now: datetime
 ) -> _Finding:
