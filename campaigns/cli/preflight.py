@@ -130,7 +130,7 @@ def _judge_people(campaign: CampaignFacts, outlook: Outlook, gaps: Sequence[Gap]
         yield Check("rejected rows", Level.NOTE, say)
     for gap in gaps:
         everybody = gap.count >= outlook.call + sum(left.count for left in outlook.hold)
-        who = "everybody lacks" if everybody else f"{gap.count:,} people lack"
+        who = "everybody lacks" if everybody else f"{gap.count:,} of them lack"
         say = (
             f"{who} the variable that the assistant says, such as {', '.join(gap.examples)}: give a default in "
             "[variables], or import a list that has it with --update"

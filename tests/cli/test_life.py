@@ -57,7 +57,7 @@ def test_a_campaign_from_files_to_its_end(outbound: Outbound) -> None:
         outbound,
         ["accounts", "apply", "vapi.toml", "--json"],
         ["campaign", "apply", "spring.toml", "--json"],
-        ["campaign", "start", "spring", "--json"],
+        ["campaign", "start", "spring", "--no-preflight", "--why", "nobody listens at port 9", "--json"],
     )
     assert json.loads(again.out) == {"account": "main", "created": False, "changed": []}
     assert changed.json() == {
@@ -142,7 +142,7 @@ def test_a_freeze_stops_every_account_and_status_says_so(outbound: Outbound) -> 
     assert outbound("freeze").out == "there is no account that could dial\n"
     prepared(outbound)
     assert outbound("prospects", "import", "people.csv", "--campaign", "spring").code == 0
-    outbound("campaign", "start", "spring")
+    outbound("campaign", "start", "spring", "--no-preflight", "--why", "nobody listens at port 9")
     outbound("campaign", "pause", "spring")
     well = outbound("status")
     assert (well.code, well.out, well.err) == (0, "nothing needs you\n", "")
