@@ -85,7 +85,7 @@ def _regions(country: str) -> tuple[str, ...]:
 def _countries() -> Collection[str]:
     import holidays  # noqa: PLC0415 - see above
 
-    return holidays.list_supported_countries().keys()
+    return holidays.list_supported_countries(include_aliases=False).keys()
 
 
 def _on(entry: Mapping[str, str], year: int) -> Iterator[date]:
