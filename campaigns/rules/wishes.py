@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from campaigns.rules.definition.signals import Signals, plain
+from campaigns.rules.definition.signals import Signals, folded, plain, plain_name
 from campaigns.rules.outcome import TECHNICAL, Ending, OutcomeClass
 
 FURTHEST: Final = timedelta(days=366)  # nobody arranges a call later than that: a slip of the analysis
@@ -38,20 +39,37 @@ def opted_out(ending: Ending, signals: Signals) -> str | None:
     for wanted in signals.opt_out_fields:
         if any(_says(value, wanted) for value in _answers(ending.structured, wanted)):
             return f"the answer {wanted}"
-    used = {plain(tool) for tool in ending.tools}
+    used = {plain_name(tool) for tool in ending.tools}
     for tool in signals.opt_out_tools:
-        if plain(tool) in used:
+        if plain_name(tool) in used:
             return f"the tool {tool}"
     if ending.outcome is not OutcomeClass.VOICEMAIL:
         for phrases, turns in ((signals.opt_out_phrases, ending.said), (signals.opt_out_replies, ending.replied)):
-            heard = [f" {plain(turn)} " for turn in turns]
-            for phrase in phrases:
-                words = plain(phrase)
-                # Where words are not set apart by spaces, the phrase is looked for as it is.
-                within = f" {words} " if words.isascii() else words
-                if any(within in turn for turn in heard):
-                    return f"the phrase {phrase!r}"
+            phrase = _heard(phrases, turns)
+            if phrase is not None:
+                return f"the phrase {phrase!r}"
     return None
+
+
+def _heard(phrases: Sequence[str], turns: Sequence[str]) -> str | None:
+    """The first of the phrases that was said. Nearly every turn is told apart by one word, and not looked at closer."""
+    marks = [_mark(phrase) for phrase in phrases]
+    for turn in turns if phrases else ():
+        rough = folded(turn)
+        near = [phrase for phrase, (word, _) in zip(phrases, marks, strict=True) if word in rough]
+        if near:
+            whole = f" {plain(turn)} "
+            found = next((phrase for phrase in near if _mark(phrase)[1] in whole), None)
+            if found is not None:
+                return found
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _mark(phrase: str) -> tuple[str, str]:
+    """The longest word of a phrase, and what is looked for: where spaces do not part words, the phrase as it is."""
+    words = plain(phrase)
+    return max(words.split(), key=len), f" {words} " if words.isascii() else words
 
 
 def understood(ending: Ending, signals: Signals) -> OutcomeClass:
@@ -92,8 +110,8 @@ def _callbacks(structured: Mapping[str, Any], signals: Signals) -> Iterator[Any]
 
 def _answers(answers: Mapping[str, Any], wanted: str) -> Iterator[Any]:
     """Whatever the answers hold under that name, wherever."""
-    name = plain(wanted.partition("=")[0])
-    return (value for key, value in _pairs(answers, _DEEPEST) if plain(key) == name)
+    name = plain_name(wanted.partition("=")[0])
+    return (value for key, value in _pairs(answers, _DEEPEST) if plain_name(key) == name)
 
 
 def _pairs(answers: Any, depth: int) -> Iterator[tuple[str, Any]]:
@@ -112,7 +130,7 @@ def _says(value: Any, wanted: str) -> bool:
         return any(_says(each, wanted) for each in value)
     _, exact, said = wanted.partition("=")
     if exact:
-        return isinstance(value, str | bool | int | float) and plain(str(value)) == plain(said)
+        return isinstance(value, str | bool | int | float) and plain_name(str(value)) == plain_name(said)
     if isinstance(value, bool | int | float):
         return value == 1
     return isinstance(value, str) and plain(value).partition(" ")[0] in _YES

@@ -15,7 +15,7 @@ from campaigns import db
 from campaigns.errors import InvalidInput, InvalidList
 from campaigns.lists.stopping import StopReport, bring_stops, open_stops, read_stops
 from campaigns.models import Call, Campaign, Change, Person, Prospect, Suppression
-from campaigns.pipeline import suppressing
+from campaigns.pipeline import calling, suppressing
 from campaigns.pipeline.suppressing import Stored
 from campaigns.rules.call_state import CallState
 from campaigns.rules.people_file.people import Rejection
@@ -23,7 +23,8 @@ from campaigns.rules.people_file.stops import Stop, columns_said
 from campaigns.rules.prospect_state import ProspectState
 from tests import factories
 from tests.pipeline.lists import assert_tallies_equal_rows, bring
-from tests.pipeline.placing import prepare
+from tests.pipeline.placing import REAL, TIMING, prepare
+from tests.pipeline.waiting import held_up
 
 
 def stop(session: Session, now: datetime, numbers: Sequence[str], campaign: Campaign | None = None) -> Stored:
@@ -172,3 +173,31 @@ def test_a_list_of_several_lots_is_brought_whole_twice_at_once_and_again(
     with db.transaction(database) as session:
         assert session.scalar(select(func.count()).select_from(Suppression)) == 200
         assert_tallies_equal_rows(session, session.scalars(select(Campaign)).one())
+
+
+@pytest.mark.parametrize("how", ["list", "opt-out"])
+def test_it_waits_for_an_intent_that_is_open_and_no_other_follows(database: str, now: datetime, how: str) -> None:
+    with db.transaction(database) as session:
+        campaign = factories.campaign(session, now)
+        first = factories.call(session, factories.prospect(session, campaign, now, e164="+12125550142"), now)
+        person_id = first.person_id
+        if how == "opt-out":
+            entry = Suppression(person_id=person_id, reason="asked", created_at=now)
+            session.add(entry)
+
+    def work() -> None:
+        with db.transaction(database) as session:
+            if how == "list":
+                stop(session, now, ["+12125550142"])
+            else:
+                (entry_id,) = suppressing.to_apply(session, limit=9)
+                suppressing.apply(session, entry_id, now=now)
+
+    with db.transaction(database) as session:
+        held = calling.hold_still(session, [first.id], timing=TIMING)
+        with held_up(database, work):
+            prepared = calling.prepare(session, held, now=now, real=REAL)
+            assert len(prepared) == (how == "list")  # what was heard in a call counts before it is finished
+            session.commit()
+    with db.transaction(database) as session:
+        assert session.scalars(select(Suppression)).one().applied_at is not None

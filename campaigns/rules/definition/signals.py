@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
@@ -11,12 +12,25 @@ from campaigns.rules.definition.section import Section
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _INSIDE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_APOSTROPHES: Final = str.maketrans("", "", "'\N{RIGHT SINGLE QUOTATION MARK}")
+_APOSTROPHES: Final = ("'", "\N{RIGHT SINGLE QUOTATION MARK}")
 
 
-def plain(text: str) -> str:
-    """Words without capitals and marks, as they are compared: `Take me off your LIST!`, `doNotCall`, `do_not_call`."""
-    return " ".join(_WORD.findall(_INSIDE.sub(" ", text.translate(_APOSTROPHES)))).casefold()
+def plain(words: str) -> str:
+    """Words without capitals and marks, as they are compared: `Take me OFF your list!`."""
+    return " ".join(_WORD.findall(folded(words)))
+
+
+def folded(words: str) -> str:
+    """Words without capitals and apostrophes: `don't` is one word however it is written."""
+    for mark in _APOSTROPHES:
+        words = words.replace(mark, "")
+    return words.casefold()
+
+
+@lru_cache(maxsize=4096)  # the names of fields and tools: the same in every call
+def plain_name(name: str) -> str:
+    """A name without its spelling: `doNotCall`, `do_not_call` and `Do not call` are one."""
+    return plain(_INSIDE.sub(" ", name))
 
 
 def _sayable(text: str) -> str:
