@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,8 +18,8 @@ from campaigns.rules.wishes import Callback
 PROMISED: Final = 101  # the priority of somebody who is to be called back: above all that a list may give
 APART: Final = timedelta(hours=1)  # a part of the day that begins sooner is, to the person, the same one
 
-_PARTS: Final = (time(0), time(12), time(17))
-"""When the morning, the afternoon and the evening begin."""
+_PARTS: Final = (0, 12, 17)
+"""The hours at which the morning, the afternoon and the evening begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def _later(delay: timedelta | Later, ended_at: datetime, zones: Collection[str])
         case timedelta():
             return ended_at + delay
         case Later.NEXT_DAY:
-            return max(_boundary(ended_at, clock, days=1, at=time(0)) for clock in clocks)
+            return max(_boundary(ended_at, clock, days=1, hour=0) for clock in clocks)
         case Later.OTHER_PART:
             return next(_other_parts(ended_at, clocks), ended_at + timedelta(days=1))
 
@@ -133,16 +133,16 @@ def _later(delay: timedelta | Later, ended_at: datetime, zones: Collection[str])
 def _other_parts(ended_at: datetime, clocks: Sequence[ZoneInfo]) -> Iterator[datetime]:
     """The beginnings of what is another part of the day on every clock, the earliest first."""
     least = ended_at + APART
-    begins = {_boundary(ended_at, clock, days, at) for clock in clocks for days in (0, 1, 2) for at in _PARTS}
+    begins = {_boundary(ended_at, clock, days, hour) for clock in clocks for days in (0, 1, 2) for hour in _PARTS}
     for moment in sorted({least} | {each for each in begins if each > least}):
         if all(_part(moment, clock) != _part(ended_at, clock) for clock in clocks):
             yield moment
 
 
-def _boundary(moment: datetime, clock: ZoneInfo, days: int, at: time) -> datetime:
+def _boundary(moment: datetime, clock: ZoneInfo, days: int, hour: int) -> datetime:
     day = moment.astimezone(clock).date() + timedelta(days=days)
-    return datetime.combine(day, at, tzinfo=clock).astimezone(UTC)
+    return datetime(day.year, day.month, day.day, hour, tzinfo=clock).astimezone(UTC)
 
 
 def _part(moment: datetime, clock: ZoneInfo) -> int:
-    return sum(moment.astimezone(clock).time() >= begins for begins in _PARTS)
+    return sum(moment.astimezone(clock).hour >= hour for hour in _PARTS)
