@@ -231,13 +231,14 @@ def test_what_was_reserved_yesterday_is_settled_yesterday(session: Session, now:
 
 
 def test_whoever_read_the_clock_before_midnight_pays_from_the_new_day(session: Session, now: datetime) -> None:
-    campaign = campaign_with(session, now, per_day=0.9, windows="Mon-Sun 00:00-24:00", zone="UTC")
-    first, second = claimed(session, campaign, now, 2)
-    noon = datetime(2027, 3, 3, 15, tzinfo=now.tzinfo)
-    assert prepare(session, first.id, noon) is not None
-    assert prepare(session, second.id, noon - timedelta(hours=16)) is None  # by a clock of the day before
-    assert first.spent_on is not None
-    assert sums(session, campaign.id) == (NOTHING, WORST)
+    campaign = campaign_with(session, now, per_day=1.4, zone="UTC")
+    first, second, third = claimed(session, campaign, now, 3)
+    afternoon = datetime(2027, 3, 3, 15, tzinfo=now.tzinfo)
+    assert prepare(session, first.id, afternoon) is not None
+    assert prepare(session, second.id, afternoon - timedelta(hours=16)) is not None  # by a clock of the day before
+    assert first.spent_on == second.spent_on == afternoon.date()
+    assert prepare(session, third.id, afternoon) is None  # the day has not begun anew
+    assert sums(session, campaign.id) == (NOTHING, 2 * WORST)
 
 
 def test_a_call_that_a_restored_ledger_takes_in_is_counted(session: Session, now: datetime) -> None:
