@@ -191,7 +191,7 @@ def print_progress(progress: reporting.Progress) -> None:
 
 def _say_what_holds_it_up(held_up: str | None) -> None:
     if held_up is not None:
-        say(f"it calls nobody: {held_up}; `outbound status` says what to do")
+        say(f"it calls nobody: {held_up}; `outbound status` says more")
 
 
 def _as_json(progress: reporting.Progress) -> dict[str, object]:

@@ -27,7 +27,8 @@ Why = Annotated[str | None, typer.Option(help="Kept in the audit beside who and 
 def status(*, as_json: AsJson = False) -> None:
     """Say whether anything needs a person; exits 1 if so.
 
-    Says too where the provider grants fewer lines for now, and which campaign waits for the next day's budget.
+    Says too where the provider grants fewer lines for now, and which campaign waits for the next day's budget or for a
+    caller number that has not made its calls of the day.
 
     Example: outbound status
     """
@@ -36,6 +37,7 @@ def status(*, as_json: AsJson = False) -> None:
         moment = clock.read(session)
         fewer = [lines for lines in reporting.lines(session, now=moment.now, real=moment.real) if lines.why]
         short = budgeting.waiting(session, now=moment.now)
+        full = reporting.without_numbers(session, now=moment.now)
         moved = halting.moved(session)
         silences = warning.silences(session, now=moment.now, real=moment.real, speed=moment.speed)
     if moved is not None:
@@ -54,6 +56,8 @@ def status(*, as_json: AsJson = False) -> None:
             typer.echo(f"account {lines.account} has fewer lines for now: {lines}")
         for name, why in short:
             typer.echo(f"campaign {name} calls nobody for now: {why}")
+        for campaign, why in full.items():
+            typer.echo(f"campaign {campaign} calls nobody: {why}")
     if troubles:
         raise typer.Exit(1)
 

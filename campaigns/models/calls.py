@@ -94,6 +94,7 @@ class Call(Base):
         Index("ix_calls_check", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("uq_calls_provider", "account_id", "provider_id", unique=True),
         Index("ix_calls_person_intent", "person_id", "intent_at", postgresql_where=text("intent_at IS NOT NULL")),
+        Index("ix_calls_number_intent", "phone_number_id", "intent_at", postgresql_where=text("intent_at IS NOT NULL")),
         Index("ix_calls_campaign_claimed", "campaign_id", "claimed_at"),
         Index(
             "ix_calls_campaign_settled", "campaign_id", "settled_at", postgresql_where=text("settled_at IS NOT NULL")

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from campaigns.facts import about_campaigns, holds_line
+from campaigns.facts import about_campaigns, about_numbers, holds_line
 from campaigns.models import (
     Account,
     Call,
@@ -87,7 +87,9 @@ def progress(session: Session, campaign: Campaign, *, now: datetime) -> Progress
 
 
 def held_up(session: Session, campaign: Campaign, *, now: datetime) -> str | None:
-    """Why the campaign calls nobody though it is running: its account is frozen or stopped, or it has no money now."""
+    """Why the campaign calls nobody though it is running: its account or all its numbers stand still, or it has no money
+    now.
+    """
     if campaign.state != CampaignState.RUNNING:
         return None
     account = session.get_one(Account, campaign.account_id)
@@ -95,7 +97,29 @@ def held_up(session: Session, campaign: Campaign, *, now: datetime) -> str | Non
     if stands:
         return f"account {account.name} is {stands}"
     funds = about_campaigns(session, [campaign.id])[campaign.id].funds
-    return None if funds is None else funds.held_up(now)
+    short = None if funds is None else funds.held_up(now)
+    return short or _without_numbers(session, campaign, account, now=now)
+
+
+def _without_numbers(session: Session, campaign: Campaign, account: Account, *, now: datetime) -> str | None:
+    definition = AccountDefinition.model_validate(account.definition)
+    if not definition.counts_days:
+        return None
+    own = campaign.definition["phone_number_ids"]
+    known = about_numbers(session, account.id, definition, now=now)
+    free = [each.free_at for each in known if each.provider_id in own]
+    waits = [moment for moment in free if moment is not None]
+    if len(waits) < len(free):
+        return None
+    return f"every caller number has made its calls of the day; the next is free at {min(waits):%Y-%m-%d %H:%M %Z}"
+
+
+def without_numbers(session: Session, *, now: datetime) -> dict[str, str]:
+    """The running campaigns whose caller numbers have all made their calls of the day, each with when that ends."""
+    query = select(Campaign, Account).join(Account, Account.id == Campaign.account_id)
+    running = session.execute(query.where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.name))
+    found = {campaign.name: _without_numbers(session, campaign, account, now=now) for campaign, account in running}
+    return {name: why for name, why in found.items() if why is not None}
 
 
 def accounts(session: Session) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How many calls may start now, whose they are, from which number, and at which instant each is sent."""
+"""How many calls may start now, whose they are, and at which instant each is sent."""
 
 from __future__ import annotations
 
@@ -108,33 +108,6 @@ def turn_of(slot: datetime, *, after: datetime | None, now: datetime, rate: floa
     gap = timedelta(seconds=1 / rate)
     turn = max(slot, now - gap / 2)
     return turn if after is None else max(turn, after + gap)
-
-
-def choose_number(
-    numbers: Sequence[UUID],
-    *,
-    held: Mapping[UUID, int],
-    most: Mapping[UUID, int | None],
-    last: UUID | None,
-    turn: int,
-) -> UUID | None:
-    """The number to call from; None where each of them makes as many calls at once as it may.
-
-    Another than the `last` one the person was called from, if any has room; of those the one with the fewest calls;
-    and of several the next after that which the `turn` points at.
-    """
-    order = [numbers[(turn + step) % len(numbers)] for step in range(len(numbers))]
-    return min(
-        (number for number in order if (room := most.get(number)) is None or held.get(number, 0) < room),
-        key=lambda number: (number == last, held.get(number, 0)),
-        default=None,
-    )
-
-
-def room_on(numbers: Sequence[UUID], *, held: Mapping[UUID, int], most: Mapping[UUID, int | None]) -> int | None:
-    """How many more calls these numbers may make at once; None where one of them has no limit of its own."""
-    left = [None if (top := most.get(number)) is None else max(0, top - held.get(number, 0)) for number in numbers]
-    return None if None in left else sum(each for each in left if each is not None)
 
 
 def slots_within(*, next_slot: datetime, now: datetime, rate: float, horizon: timedelta = HORIZON) -> int:

@@ -18,14 +18,12 @@ from campaigns.rules.pacing import (
     TURNS,
     Ceiling,
     Demand,
-    choose_number,
     free_lines,
     in_turn,
     lowered,
     our_lines,
     pause_after,
     risen,
-    room_on,
     share,
     slots_within,
     stamp,
@@ -191,37 +189,6 @@ def test_how_often_somebody_looks_does_not_change_when_a_ceiling_rises(looks: li
         real += timedelta(seconds=pause)
         looked_at = risen(looked_at, ours=12, real=real) if looked_at is not None else None
     assert looked_at == risen(start, ours=12, real=real)
-
-
-@given(
-    most=st.lists(st.none() | st.integers(1, 6), min_size=1, max_size=5),
-    calls=st.lists(st.tuples(st.integers(0, 50), st.none() | st.integers(0, 4)), max_size=40),
-)
-def test_no_number_gets_more_calls_than_it_may_and_none_is_left_idle(
-    most: list[int | None], calls: list[tuple[int, int | None]]
-) -> None:
-    numbers = [UUID(int=turn) for turn in range(len(most))]
-    caps = dict(zip(numbers, most, strict=True))
-    held: dict[UUID, int] = {}
-    for turn, last in calls:
-        before = UUID(int=last) if last is not None else None
-        room = room_on(numbers, held=held, most=caps)
-        chosen = choose_number(numbers, held=held, most=caps, last=before, turn=turn)
-        assert (chosen is None) == (room == 0)
-        if chosen is None:
-            continue
-        open_ = [each for each in numbers if (top := caps[each]) is None or held.get(each, 0) < top]
-        assert chosen in open_
-        others = [each for each in open_ if each != before]
-        assert (chosen != before) == bool(others)
-        assert held.get(chosen, 0) == min(held.get(each, 0) for each in (others or open_))
-        held[chosen] = held.get(chosen, 0) + 1
-
-
-def test_numbers_with_as_many_calls_take_turns() -> None:
-    numbers = [UUID(int=turn) for turn in range(3)]
-    chosen = [choose_number(numbers, held={}, most={}, last=None, turn=turn) for turn in range(6)]
-    assert chosen == numbers * 2
 
 
 @given(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from campaigns.facts import CampaignFacts, about_campaigns, gather, holds_line
 from campaigns.ledger import lock_pace, set_state
-from campaigns.models import Account, Call, Campaign, Pace, PhoneNumber, Prospect
+from campaigns.models import Account, Call, Campaign, Pace, Prospect
+from campaigns.pipeline.dispatching.numbering import Held, Numbers, last_numbers, look_at, numbers_of
 from campaigns.pipeline.dispatching.queueing import due_people
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
@@ -26,11 +27,9 @@ from campaigns.rules.pacing import (
     RISE,
     Ceiling,
     Demand,
-    choose_number,
     free_lines,
     our_lines,
     risen,
-    room_on,
     share,
     slots_within,
     stamp,
@@ -57,9 +56,7 @@ class _Lines:
     """An account's lines in use, kept up to date while more are claimed."""
 
     campaigns: Counter[UUID] = field(default_factory=Counter)
-    numbers: Counter[UUID] = field(default_factory=Counter)
-    most: Mapping[UUID, int | None] = field(default_factory=dict)
-    """The most calls at once from each caller number."""
+    numbers: dict[UUID, Held] = field(default_factory=dict)
     paid: Mapping[UUID, int] = field(default_factory=dict)
     """The most calls at once of each campaign that its budget has room for."""
 
@@ -89,7 +86,7 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
     offered = _offer_again(session, account_id, pace, rate, room, real=real, timing=timing)
     if account.frozen_at is not None or account.stop_reason is not None:
         return offered
-    lines = _lines_in_use(session, account_id, definition, now=now)
+    lines = _lines_in_use(session, account_id, now=now)
     granted = still_granted(pace.granted, said_at=pace.granted_at, real=real)
     ours = our_lines(limit=definition.concurrency, granted=granted, reserve=definition.reserve)
     free = min(
@@ -105,16 +102,16 @@ def claim_due(session: Session, account_id: UUID, *, now: datetime, real: dateti
     lines.paid = {
         each.id: lines.campaigns[each.id] + each.funds.room(now) for each in hungry.values() if each.funds is not None
     }
-    numbers = {campaign.id: _numbers(session, campaign) for campaign in hungry.values()}
+    numbers = look_at(session, account_id, definition, lines.numbers, now=now)
     patience = dict.fromkeys(hungry, LOOKED_AT_MOST // max(1, len(hungry)))
     while free > 0 and hungry:
-        demands = [_demand(campaign, lines, numbers[campaign.id]) for campaign in hungry.values()]
+        demands = [_demand(campaign, lines, numbers) for campaign in hungry.values()]
         shares = {campaign_id: most for campaign_id, most in share(free, demands).items() if most}
         if not shares:
             break  # each of them has as many lines as it may
         for campaign_id, most in sorted(shares.items()):
             claims, more, looked_at = _claim(
-                session, hungry[campaign_id], most, patience[campaign_id], lines, numbers[campaign_id], now=now
+                session, hungry[campaign_id], most, patience[campaign_id], lines, numbers, now=now
             )
             patience[campaign_id] -= looked_at
             slots, pace.next_slot = stamp(len(claims), next_slot=pace.next_slot, now=real, rate=rate)
@@ -132,9 +129,9 @@ def lots(session: Session, call_ids: Collection[UUID]) -> list[list[UUID]]:
     return [[rows[place].id for place in lot] for lot in together([row.slot_at for row in rows])]
 
 
-def _demand(campaign: CampaignFacts, lines: _Lines, numbers: Sequence[UUID]) -> Demand:
+def _demand(campaign: CampaignFacts, lines: _Lines, numbers: Numbers) -> Demand:
     held = lines.campaigns[campaign.id]
-    room = room_on(numbers, held=lines.numbers, most=lines.most)
+    room = numbers.left(numbers.of(campaign))
     most = (campaign.definition.max_concurrency, None if room is None else held + room, lines.paid.get(campaign.id))
     caps = [cap for cap in most if cap is not None]
     return Demand(campaign_id=campaign.id, weight=campaign.definition.weight, held=held, cap=min(caps, default=None))
@@ -152,14 +149,14 @@ def _ceiling(pace: Pace, ours: int, *, real: datetime) -> int | None:
     return pace.ceiling
 
 
-def _lines_in_use(session: Session, account_id: UUID, definition: AccountDefinition, *, now: datetime) -> _Lines:
-    rows = session.execute(_LINES, {"account": account_id, "now": now})
+def _lines_in_use(session: Session, account_id: UUID, *, now: datetime) -> _Lines:
     lines = _Lines()
-    for campaign_id, number_id, count in rows:
-        lines.campaigns[campaign_id] += count
-        lines.numbers[number_id] += count
-    known = session.execute(_NUMBERS, {"account": account_id})
-    lines.most = {number_id: definition.lines_of(provider_id) for number_id, provider_id in known}
+    for row in session.execute(_LINES, {"account": account_id, "now": now}):
+        lines.campaigns[row.campaign_id] += row.calls
+        held = lines.numbers.get(row.phone_number_id, Held(0, 0, row.latest))
+        lines.numbers[row.phone_number_id] = Held(
+            held.calls + row.calls, held.claimed + row.claimed, max(held.latest, row.latest)
+        )
     return lines
 
 
@@ -180,7 +177,7 @@ def _claim(
     most: int,
     patience: int,
     lines: _Lines,
-    numbers: Sequence[UUID],
+    numbers: Numbers,
     *,
     now: datetime,
 ) -> tuple[list[_Claim], bool, int]:
@@ -195,7 +192,7 @@ def _claim(
         won, found = _claim_lot(session, campaign, lot, most - len(claims), lines, numbers, now=now)
         claims += won
         looked_at += found
-        full = len(claims) == most or room_on(numbers, held=lines.numbers, most=lines.most) == 0
+        full = len(claims) == most or numbers.left(numbers.of(campaign)) == 0
         if found < lot or full or looked_at >= patience:
             return claims, found == lot, looked_at
         lot = max(most - len(claims), min(lot * 2, LARGEST_LOT, patience - looked_at))
@@ -207,35 +204,29 @@ def _claim_lot(
     lot: int,
     most: int,
     lines: _Lines,
-    numbers: Sequence[UUID],
+    numbers: Numbers,
     *,
     now: datetime,
 ) -> tuple[list[_Claim], int]:
     """Up to `most` claims among the next `lot` due people, and how many these are."""
     due = due_people(session, campaign, lot, now=now)
     facts = gather(session, [prospect.id for prospect in due])
-    last = _last_numbers(session, [prospect.id for prospect in due if prospect.calls]) if len(numbers) > 1 else {}
+    last, theirs = last_numbers(session, campaign, due), numbers_of(session, campaign, due)
     claims: list[_Claim] = []
     for prospect in due:
         match decide(facts[prospect.id], now):
             case Refused() as refusal:
                 set_state(prospect, refusal.becomes, now=now, due_at=refusal.retry_at, why=refusal.why)
             case Allowed() if len(claims) < most:
-                number_id = choose_number(
-                    numbers,
-                    held=lines.numbers,
-                    most=lines.most,
-                    last=last.get(prospect.id),
-                    turn=prospect.id + prospect.calls,
-                )
+                number_id = numbers.take(campaign, last.get(prospect.id), theirs.get(prospect.id))
                 if number_id is not None:
                     claims.append(_Claim(uuid4(), prospect.id, prospect.person_id, number_id))
-                    lines.numbers[number_id] += 1
             case Allowed():
                 pass  # due again as soon as a line is free
     session.flush()
     won = _insert(session, campaign, claims, {prospect.id: prospect for prospect in due}, now=now)
-    lines.numbers -= Counter(claim.number_id for claim in claims) - Counter(claim.number_id for claim in won)
+    for claim in set(claims) - set(won):
+        numbers.give_back(claim.number_id)
     lines.campaigns[campaign.id] += len(won)
     return won, len(due)
 
@@ -243,11 +234,16 @@ def _claim_lot(
 # Written once: these are asked at each claim, and to build a query takes as long as to run it.
 _CLAIM = insert(cast("Table", Call.__table__)).on_conflict_do_nothing().returning(Call.id)
 _LINES = (
-    select(Call.campaign_id, Call.phone_number_id, func.count())
+    select(
+        Call.campaign_id,
+        Call.phone_number_id,
+        func.count().label("calls"),
+        func.count().filter(Call.state == CallState.CLAIMED).label("claimed"),
+        func.max(Call.claimed_at).label("latest"),
+    )
     .where(Call.account_id == bindparam("account"), holds_line(bindparam("now")))
     .group_by(Call.campaign_id, Call.phone_number_id)
 )
-_NUMBERS = select(PhoneNumber.id, PhoneNumber.provider_id).where(PhoneNumber.account_id == bindparam("account"))
 _SLOTS = select(Call.id, Call.slot_at).where(Call.id.in_(bindparam("ids", expanding=True))).order_by(Call.slot_at)
 _LOST = (
     select(Call.id)
@@ -261,18 +257,6 @@ _LOST = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True, key_share=True)
 )
-
-
-def _last_numbers(session: Session, prospect_ids: Sequence[int]) -> dict[int, UUID]:
-    """The number that each of these prospects was last called from."""
-    if not prospect_ids:
-        return {}
-    rows = session.execute(
-        select(Call.prospect_id, Call.phone_number_id)
-        .where(Call.prospect_id.in_(prospect_ids), Call.counted)
-        .order_by(Call.claimed_at)
-    )
-    return dict(rows.all())  # of several calls the last one stays
 
 
 def _insert(
@@ -323,11 +307,3 @@ def _stamp(session: Session, call_ids: Sequence[UUID], slots: Sequence[datetime]
                 for call_id, slot_at in zip(call_ids, slots, strict=True)
             ],
         )
-
-
-def _numbers(session: Session, campaign: CampaignFacts) -> list[UUID]:
-    """The campaign's caller numbers in the order of its file."""
-    wanted = campaign.definition.phone_number_ids
-    known = session.execute(_NUMBERS, {"account": campaign.account_id})
-    by_provider_id = {row.provider_id: row.id for row in known}
-    return [by_provider_id[provider_id] for provider_id in wanted]

@@ -55,7 +55,7 @@ def _next_ones(
 
 
 def _is_again() -> ColumnElement[int]:
-    # As the index spells it: a parameter in place of the 1, or a comparison, would not be known again.
+    # As the index spells it: where a plan serves all parameters, one in place of the 1 would not be known again.
     return func.least(Prospect.calls, literal_column("1"))
 
 

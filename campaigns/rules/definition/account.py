@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -48,10 +50,21 @@ WebhookCheck = Annotated[HmacCheck | BearerCheck | SharedSecretCheck, Field(disc
 
 
 class CallerNumber(Section):
-    """What one caller number may do, where that differs from the account's other numbers."""
+    """What is said of one caller number, and where it may do something else than the account's other numbers."""
 
     id: str = Field(min_length=1)
-    concurrency: Whole = Field(ge=1, le=10_000)
+    number: str | None = None
+    """In E.164: where it is, for campaigns that call from a number nearby."""
+    concurrency: Whole | None = Field(default=None, ge=1, le=10_000)
+    per_day: Whole | None = Field(default=None, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.number is None and self.concurrency is None and self.per_day is None:
+            raise ValueError("give number, concurrency or per_day")
+        if self.number is not None and not re.fullmatch(r"\+[1-9][0-9]{6,14}", self.number):
+            raise ValueError('number must be written with its country code and without spaces, such as "+12125550142"')
+        return self
 
 
 class AccountDefinition(Section):
@@ -65,8 +78,10 @@ class AccountDefinition(Section):
     calls_per_second: Number = Field(default=1.0, gt=0, le=1000)  # Vapi publishes no figure; one a second is safe
     number_concurrency: Whole | None = Field(default=None, ge=1, le=10_000)
     """The most calls at once from one caller number, over all campaigns; None: as many as there are lines."""
+    number_per_day: Whole | None = Field(default=None, ge=1, le=100_000)
+    """The most calls in any 24 hours from one caller number, over all campaigns; None: any number."""
     numbers: tuple[CallerNumber, ...] = ()
-    """The caller numbers for which it is another figure."""
+    """The caller numbers for which it is another figure, or of which more is known."""
     public_url: WebAddress | None = None
     credential_id: str | None = Field(default=None, min_length=1, max_length=100)
     webhook: tuple[WebhookCheck, ...] = ()
@@ -94,10 +109,29 @@ class AccountDefinition(Section):
             raise ValueError(f"[[numbers]] names {twice!r} twice: keep one of them")
         return self
 
-    def lines_of(self, number_id: str) -> int | None:
-        """The most calls at once from the caller number of that id at the provider; None for no limit of its own."""
-        own = next((number.concurrency for number in self.numbers if number.id == number_id), None)
-        return own if own is not None else self.number_concurrency
+    def number(self, number_id: str) -> CallerNumber:
+        """What holds for the caller number of that id at the provider; None for what has no limit of its own."""
+        return self._numbers.get(number_id, self._others)
+
+    @cached_property
+    def _others(self) -> CallerNumber:
+        limits = {"concurrency": self.number_concurrency, "per_day": self.number_per_day}
+        return CallerNumber.model_construct(None, id="", number=None, **limits)
+
+    @cached_property
+    def _numbers(self) -> dict[str, CallerNumber]:
+        limits = {"concurrency": self.number_concurrency, "per_day": self.number_per_day}
+        return {
+            number.id: number.model_copy(
+                update={key: limit for key, limit in limits.items() if getattr(number, key) is None}
+            )
+            for number in self.numbers
+        }
+
+    @property
+    def counts_days(self) -> bool:
+        """Whether any number may make only so many calls a day."""
+        return self.number_per_day is not None or any(number.per_day is not None for number in self.numbers)
 
     @property
     def loopback(self) -> bool:

@@ -30,6 +30,7 @@ from campaigns.rules.fields import (
     Window,
     Zone,
 )
+from campaigns.rules.numbers import OnRetry, Presence
 from campaigns.rules.outcome import OutcomeClass
 
 RESERVED_VARIABLES = frozenset(
@@ -49,6 +50,10 @@ class CampaignDefinition(Section):
     squad_id: str | None = Field(default=None, min_length=1)
     squad: TransientSquad | None = None
     phone_number_ids: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    number_on_retry: OnRetry = "another"
+    """From which number somebody is called again: if it may make one more call."""
+    local_presence: Presence = "off"
+    """Whether the nearest of the numbers is called from, and what is near enough."""
     starts_at: Instant | None = None
     ends_at: Instant | None = None
     windows: Window
