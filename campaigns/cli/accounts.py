@@ -71,7 +71,7 @@ def list_(*, as_json: AsJson = False) -> None:
 
 @accounts.command()
 def show(name: Annotated[str, typer.Argument(help="The account's name.")], *, as_json: AsJson = False) -> None:
-    """One account in full, secrets by name only, and how many lines its calls may use now.
+    """One account in full, secrets by name only, how many lines its calls may use now, and what its numbers may do.
 
     Example: outbound accounts show main
     """
@@ -79,12 +79,18 @@ def show(name: Annotated[str, typer.Argument(help="The account's name.")], *, as
         found = [account for account in reporting.accounts(session) if account["name"] == name]
         moment = clock.read(session)
         lines = {each.account: each for each in reporting.lines(session, now=moment.now, real=moment.real)}
+        numbers = reporting.caller_numbers(session, name, now=moment.now) if found else []
     if not found:
         raise UnknownName(f"account {name!r} does not exist: `outbound accounts list` shows those that do")
     if as_json:
-        print_json(found[0] | {"lines": asdict(lines[name])})
+        print_json(found[0] | {"lines": asdict(lines[name]), "caller_numbers": numbers})
     else:
         print_settings(f"Account {name}", found[0] | {"lines": str(lines[name])})
+    if numbers and not as_json:
+        columns = ("at_once", "per_day", "made", "free_at")
+        title = "Caller numbers that may do less than the account"
+        rows = [[each["id"], *(each[column] for column in columns)] for each in numbers]
+        print_table(title, ("id", "at once", "in 24 h", "made", "next free at"), rows)
 
 
 def print_applied(kind: str, name: str, applied: scheduling.Applied) -> None:

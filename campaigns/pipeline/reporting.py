@@ -114,6 +114,22 @@ def _without_numbers(session: Session, campaign: Campaign, account: Account, *, 
     return f"every caller number has made its calls of the day; the next is free at {min(waits):%Y-%m-%d %H:%M %Z}"
 
 
+def caller_numbers(session: Session, name: str, *, now: datetime) -> list[dict[str, Any]]:
+    """What each caller number of the account may do and did, where it may do less than the account's lines allow."""
+    account = session.scalars(select(Account).where(Account.name == name)).one()
+    definition = AccountDefinition.model_validate(account.definition)
+    lines = our_lines(limit=definition.concurrency, granted=None, reserve=definition.reserve)
+    found = []
+    for each in sorted(about_numbers(session, account.id, definition, now=now), key=lambda each: each.provider_id):
+        at_once, per_day = (own := definition.number(each.provider_id)).concurrency, own.per_day
+        at_once = None if at_once is None or at_once >= lines else at_once
+        if at_once is not None or per_day is not None:
+            made = None if per_day is None else each.made
+            limits = {"at_once": at_once, "per_day": per_day, "made": made, "free_at": each.free_at}
+            found.append({"id": each.provider_id, **limits})
+    return found
+
+
 def without_numbers(session: Session, *, now: datetime) -> dict[str, str]:
     """The running campaigns whose caller numbers have all made their calls of the day, each with when that ends."""
     query = select(Campaign, Account).join(Account, Account.id == Campaign.account_id)

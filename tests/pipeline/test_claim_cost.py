@@ -28,11 +28,19 @@ _CROWD = text("""
            CASE WHEN id % 4 = 0 THEN 'completed' ELSE 'waiting' END,
            CASE WHEN id % 4 = 0 THEN NULL ELSE CAST(:now AS timestamptz) + interval '1 hour' + id * interval '1 ms' END,
            id % 4, id / 4 % 2, :now, :now FROM numbered""")
+_CALLED = text("""
+    INSERT INTO calls (id, account_id, campaign_id, prospect_id, person_id, phone_number_id, state, slot_at, claimed_at,
+                       intent_at, ended_at, settled_at, changed_at)
+    SELECT gen_random_uuid(), account_id, campaign_id, prospects.id, person_id, phone_numbers.id, 'ended',
+           at, at, at, at, at, at
+      FROM prospects CROSS JOIN phone_numbers,
+           LATERAL (SELECT CAST(:now AS timestamptz) - interval '2 d' - prospects.id * interval '1 ms' AS at) AS called
+     WHERE state = 'waiting' AND provider_id = 'a' ORDER BY due_at LIMIT :crowd""")
 
 
 def test_a_claim_costs_the_same_however_many_people_are_not_due(database: str, now: datetime) -> None:
     with db.transaction(database) as session:
-        factories.account(session, now)
+        factories.account(session, now, number_per_day=100)
         campaign = factories.campaign(session, now, phone_number_ids=["a", "b"])
         # Three of them in the lowest priority but one, behind everybody of a higher one who is not due yet; and of both
         # kinds there and at the top.
@@ -40,8 +48,9 @@ def test_a_claim_costs_the_same_however_many_people_are_not_due(database: str, n
             factories.prospect(session, campaign, now, priority=priority, calls=calls)
         source = session.query(Import.id).scalar()
         session.execute(_CROWD, {"now": now, "crowd": CROWD, "campaign": campaign.id, "import": source})
+        session.execute(_CALLED, {"now": now, "crowd": CROWD})
     with db.engine(database).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("VACUUM (ANALYZE) prospects")
+        connection.exec_driver_sql("VACUUM (ANALYZE) prospects, calls")
 
     def claim(session: Session) -> None:
         account_id = session.scalars(text("SELECT id FROM accounts")).one()
@@ -56,3 +65,5 @@ def test_a_claim_costs_the_same_however_many_people_are_not_due(database: str, n
     due = [condition for condition in due if "priority < " not in condition][1:]  # but the look for the highest one
     assert len(due) >= 4
     assert all("priority = " in condition and "LEAST" in condition for condition in due), due
+    used = {node.get("Index Name") for plan in plans for node in nodes(plan)}
+    assert {"ix_calls_person_intent", "ix_calls_number_intent"} <= used
