@@ -43,7 +43,7 @@ def apply(
             f"{file}: public_url needs at least one [[webhook]] check, "
             "or OUTBOUND_INSECURE_WEBHOOKS=true where `outbound up` runs this rehearsal"
         )
-    with transaction() as session:
+    with transaction(create=True) as session:
         moment = clock.read(session)
         applied = scheduling.apply_account(session, definition, who=who(), now=moment.now, real=moment.real)
     if as_json:

@@ -47,7 +47,8 @@ def list_(
         return
     where = ("id", "campaign", "phone", "caller")
     columns = (*where, "state", "reason", "claimed_at", "ended_at", "ended_reason", "incident")
-    print_table("Calls", columns, [[getattr(call, column) for column in columns] for call in found])
+    least = ("caller", "ended_at", "campaign", "reason")
+    print_table("Calls", columns, [[getattr(call, column) for column in columns] for call in found], least=least)
 
 
 @calls.command()

@@ -14,10 +14,11 @@ from campaigns.cli.database import database, transaction, who
 from campaigns.cli.hanging_up import hang_up_all
 from campaigns.cli.in_flight import as_json as in_flight_json
 from campaigns.cli.in_flight import name_them, wait_for_sending
-from campaigns.cli.output import AsJson, print_json, print_settings, print_table, say
+from campaigns.cli.output import AsJson, counted, print_json, print_settings, print_table, say
 from campaigns.cli.preflight import examine
 from campaigns.errors import InvalidInput, NotAllowed
 from campaigns.pipeline import budgeting, reporting, scheduling
+from campaigns.pipeline.tracing.waiting import in_words
 from campaigns.rules.campaign_state import CampaignState, Command
 
 campaign = typer.Typer(no_args_is_help=True, help="Campaigns: what to say, to whom, when and how hard.")
@@ -186,7 +187,22 @@ def print_progress(progress: reporting.Progress) -> None:
             ("outcome", "calls"),
             sorted(progress.outcomes.items(), key=lambda item: -item[1]),
         )
-    typer.echo(f"{progress.calls} calls made, {progress.lines} lines in use")
+    typer.echo(f"{counted(progress.calls, 'call')} made, {counted(progress.lines, 'line')} in use")
+    if progress.held:
+        print_table("Held, and called once that is mended", ("why", "people"), _held(progress))
+    if progress.next_due is not None:
+        typer.echo(next_call(progress))
+
+
+def next_call(progress: reporting.Progress) -> str:
+    """When the first person who waits is due, in a sentence."""
+    return f"next call at {progress.next_due:%Y-%m-%d %H:%M:%S %Z}" + (
+        "" if progress.state == CampaignState.RUNNING else f", were it running: it is {progress.state}"
+    )
+
+
+def _held(progress: reporting.Progress) -> list[tuple[str, int]]:
+    return [(in_words(why), number) for why, number in progress.held.items()]
 
 
 def _say_what_holds_it_up(held_up: str | None) -> None:
@@ -204,6 +220,8 @@ def _as_json(progress: reporting.Progress) -> dict[str, object]:
         "outcomes": dict(progress.outcomes),
         "calls": progress.calls,
         "lines": progress.lines,
+        "held": dict(progress.held),
+        "next_call_at": progress.next_due,
     }
 
 

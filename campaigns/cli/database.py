@@ -20,7 +20,8 @@ from sqlalchemy.orm import Session
 
 import migrations
 from campaigns import db
-from campaigns.embedded import Servers, servers
+from campaigns.cli.output import say
+from campaigns.embedded import Servers, has_servers, servers
 from campaigns.errors import SetupError
 from campaigns.settings import settings
 
@@ -45,18 +46,28 @@ def running_servers() -> Iterator[Servers]:
 
 
 @contextmanager
-def database() -> Iterator[str]:
+def database(*, create: bool = False) -> Iterator[str]:
     """The address of the database, answering, durable and with this version's tables.
 
-    Needs no Redis: with DATABASE_URL set nothing else is looked at.
+    Needs no Redis: with DATABASE_URL set nothing else is looked at. Raises `SetupError` where none was ever made here,
+    unless told to `create` it: a command in the wrong directory must not answer out of an empty one.
     """
     with ExitStack() as stack:
         url = database_url()
         if url is None:
+            if not settings().redis_url and not has_servers(settings().data_dir):
+                _say_where(create=create)
             url = stack.enter_context(running_servers()).database_url
         db.check(url)
         require_newest(url)
         yield url
+
+
+def _say_where(*, create: bool) -> None:
+    place = settings().data_dir.absolute()
+    if not create:
+        raise SetupError(f"no database in {place}: go where `outbound up` runs, run it here, or set DATABASE_URL")
+    say(f"no database here yet: one is made in {place}")
 
 
 def database_url() -> str | None:
@@ -83,9 +94,9 @@ def who() -> str:
 
 
 @contextmanager
-def transaction() -> Iterator[Session]:
+def transaction(*, create: bool = False) -> Iterator[Session]:
     """A session on `database()` that commits at the end of the block."""
-    with database() as url, db.transaction(url) as session:
+    with database(create=create) as url, db.transaction(url) as session:
         yield session
 
 

@@ -10,7 +10,7 @@ import typer
 
 from campaigns import clock
 from campaigns.cli.database import transaction, who
-from campaigns.cli.output import AsJson, print_json, print_table
+from campaigns.cli.output import AsJson, counted, print_json, print_table
 from campaigns.errors import InvalidInput
 from campaigns.pipeline import ingesting
 
@@ -57,7 +57,7 @@ def retry(
         print_json({"retried": tried})
     else:
         typer.echo(
-            f"{len(tried):,} events will be applied once more"
+            f"{counted(len(tried), 'event')} will be applied once more"
             if everything
             else f"event {event} will be applied once more"
         )

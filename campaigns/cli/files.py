@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from campaigns.cli.output import say, shown_path
+from campaigns.cli.output import counted, say, shown_path
 from campaigns.errors import InvalidDefinition, InvalidInput
 
 
@@ -51,7 +51,7 @@ def write_rows(output: Path | None, write: Callable[[TextIO], int]) -> None:
         return
     with whole_file(output) as file:
         rows = write(file)
-    say(f"{rows:,} rows written to {shown_path(output)}")
+    say(f"{counted(rows, 'row')} written to {shown_path(output)}")
 
 
 @contextmanager

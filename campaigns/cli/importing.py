@@ -21,7 +21,7 @@ import typer
 from campaigns import db
 from campaigns.cli.database import database, who
 from campaigns.cli.files import whole_file, write_rows
-from campaigns.cli.output import AsJson, bar, print_json, print_table, say, shown_path
+from campaigns.cli.output import AsJson, bar, counted, print_json, print_table, say, shown_path
 from campaigns.cli.preflight import variables_said
 from campaigns.errors import CallFailure, InvalidInput, SetupError
 from campaigns.facts import CampaignFacts, about_campaigns
@@ -300,7 +300,8 @@ def _preview(opened: OpenList, *, as_json: bool) -> dict[str, Any]:
         [[each[key] for key in ("phone", "name", "place", "zones")] for each in shown],
     )
     typer.echo(
-        f"{rows:,} rows: {people:,} people, {repeated:,} repeated, {rejected:,} would be rejected; nothing is stored"
+        f"{counted(rows, 'row')}: {counted(people, 'person', 'people')}, {repeated:,} repeated, "
+        f"{rejected:,} would be rejected; nothing is stored"
     )
     print_reasons(reasons)
     say("who is in the campaign already shows when the list is imported")
@@ -324,7 +325,7 @@ def _described(opened: OpenList) -> str:
 def _print_report(report: Report, path: Path) -> None:
     updated = f", {report.updated:,} updated" if report.updated else ""
     typer.echo(
-        f"{report.rows:,} rows: {report.new:,} new, {report.already_there:,} already there{updated}, "
+        f"{counted(report.rows, 'row')}: {report.new:,} new, {report.already_there:,} already there{updated}, "
         f"{report.rejected:,} rejected"
     )
     if report.elsewhere:

@@ -10,6 +10,7 @@ import sys
 import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer exports none of its parser's errors
 
 from campaigns.cli.accounts import accounts
 from campaigns.cli.audit import audit
@@ -80,7 +81,15 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         _check_arguments()
-        app()
+        sys.exit(app(prog_name="outbound", standalone_mode=False))
+    except NoArgsIsHelpError as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
+    except ClickException as problem:
+        say(f"outbound: {_advice(problem)}")
+        sys.exit(problem.exit_code)
+    except typer.Abort:
+        sys.exit(1)
     except OutboundError as problem:
         say(f"outbound: {problem}")
         sys.exit(1)
@@ -99,6 +108,12 @@ def _check_arguments() -> None:
     if odd is not None:
         shown = odd.encode(errors="backslashreplace").decode()
         raise InvalidInput(f"{shown[:50]} holds bytes that are no UTF-8 text: write it in this terminal's letters")
+
+
+def _advice(problem: ClickException) -> str:
+    message = problem.format_message().replace("Value error, ", "").rstrip(". ")
+    context = getattr(problem, "ctx", None)
+    return message if context is None else f"{message}: `{context.command_path} --help` says how"
 
 
 def _in_a_line(problem: SQLAlchemyError | psycopg.Error) -> str:

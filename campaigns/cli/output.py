@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +24,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 notes = Console(stderr=True, highlight=False, emoji=False)
 """Where progress and remarks go."""
 
+READABLE = 20  # columns for text that is folded: a word or two on each line
 WIDEST = 10_000  # columns of a table that goes to a file or another program: no cell is cut into lines there
 
 
@@ -37,16 +38,48 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain) + "\n")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table, to stdout; numbers stand to the right."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, least: Sequence[str] = ()
+) -> None:
+    """A table, to stdout; numbers stand to the right. Without rows one line says that there is nothing.
+
+    Where it is wider than the terminal, times and ids are shortened, then empty columns and those of `least` are left
+    out, the first of them first, until it fits; which ones is said on stderr.
+    """
+    raw = [list(row) for row in rows]
+    if not raw:
+        typer.echo(f"{title}: none")
+        return
+    body = _cells(raw, brief=False)
+    kept, left_out = list(columns), []
+    if _too_wide(kept, body):
+        body = _cells(raw, brief=True)
+        empty = [column for turn, column in enumerate(columns) if not any(row[turn] for row in body)]
+        for column in (*empty, *least):
+            if column in kept and _too_wide(kept, body):
+                turn = kept.index(column)
+                kept.pop(turn)
+                body = [row[:turn] + row[turn + 1 :] for row in body]
+                left_out += [] if column in empty else [column]
     table = Table(title=title, title_justify="left")
-    body = [[one_line(_shown(cell)) for cell in row] for row in rows]
-    for turn, column in enumerate(columns):
-        numeric = bool(body) and all(row[turn].replace(",", "").replace(".", "").isdigit() for row in body if row[turn])
+    for turn, column in enumerate(kept):
+        numeric = all(row[turn].replace(",", "").replace(".", "").isdigit() for row in body if row[turn])
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*row)
     Console(highlight=False, markup=False, emoji=False, width=width()).print(table)
+    if left_out:
+        say(f"not shown here: {', '.join(left_out)}; a wider terminal or --json has all")
+
+
+def _cells(rows: Iterable[Sequence[Any]], *, brief: bool) -> list[list[str]]:
+    return [[one_line(_brief(cell) if brief else _shown(cell)) for cell in row] for row in rows]
+
+
+def _too_wide(columns: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
+    """Whether a table would fold more than long text, which may take a few lines."""
+    longest = [max(len(name), *(len(row[turn]) for row in body)) for turn, name in enumerate(columns)]
+    return sum(min(each, READABLE) + 3 for each in longest) + 1 > width()
 
 
 def width() -> int:
@@ -131,6 +164,22 @@ def _shown(cell: Any) -> str:
             return f"{cell:,}"
         case _:
             return str(cell)
+
+
+def _brief(cell: Any) -> str:
+    """The same in little room: the time in UTC to the minute, the beginning of an id, which commands take as well."""
+    match cell:
+        case datetime():
+            return f"{cell.astimezone(UTC):%m-%d %H:%M}"
+        case UUID():
+            return str(cell)[:8]
+        case _:
+            return _shown(cell)
+
+
+def counted(number: int, what: str, many: str | None = None) -> str:
+    """The number with the word for so many: 1 row, 2 rows."""
+    return f"{number:,} {what if number == 1 else many or what + 's'}"
 
 
 def _plain(value: Any) -> Any:

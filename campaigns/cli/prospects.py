@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -13,7 +14,8 @@ from campaigns.cli.importing import import_, rejected_
 from campaigns.cli.output import AsJson, print_json, print_table
 from campaigns.cli.telling import Line, local, print_lines
 from campaigns.errors import InvalidInput, UnknownName
-from campaigns.pipeline import reporting, scheduling, tracing, uploading
+from campaigns.pipeline import scheduling, tracing, uploading
+from campaigns.pipeline.tracing.waiting import Someone, in_words, people
 from campaigns.rules.phone import InvalidPhone, parse
 from campaigns.rules.prospect_state import ProspectState
 
@@ -72,14 +74,32 @@ def list_(
     Example: outbound prospects list --campaign spring --state review
     """
     with transaction() as session:
-        found = reporting.people(
-            session, scheduling.find(session, campaign).id, state=state, incidents=incidents, limit=limit
+        found = people(
+            session,
+            scheduling.find(session, campaign).id,
+            state=state,
+            incidents=incidents,
+            limit=limit,
+            now=clock.read(session).now,
         )
     if as_json:
-        print_json([asdict(person) for person in found])
+        print_json([asdict(each) | {"due_local": _local(each)} for each in found])
         return
-    columns = ("phone", "name", "state", "reason", "calls", "due_at")
-    print_table("Prospects", columns, [[getattr(person, column) for column in columns] for person in found])
+    rows = [
+        (each.phone, each.name, each.state, each.calls, _next_call(each), each.why or in_words(each.reason))
+        for each in found
+    ]
+    print_table("Prospects", ("phone", "name", "state", "calls", "next call", "why"), rows, least=("calls", "name"))
+
+
+def _local(someone: Someone) -> datetime | None:
+    return None if someone.due_at is None else local(someone.due_at, someone.zone)
+
+
+def _next_call(someone: Someone) -> str:
+    """The hour of the person's own day."""
+    there = _local(someone) or someone.due_at
+    return "" if there is None else f"{there:%a %m-%d %H:%M %Z}"
 
 
 @prospects.command()

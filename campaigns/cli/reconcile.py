@@ -12,7 +12,7 @@ import typer
 
 from campaigns import clock, db
 from campaigns.cli.database import database, who
-from campaigns.cli.output import AsJson, print_json, print_table, say
+from campaigns.cli.output import AsJson, counted, print_json, print_table, say
 from campaigns.pipeline import halting, ingesting, recovering, settling
 from campaigns.pipeline.recovering import TakenIn
 from campaigns.pipeline.settling import Ended
@@ -56,7 +56,8 @@ def reconcile(
             start = since or last_claim
             found = _listed(url, account, start)
             if not as_json:
-                say(f"account {account.name}: {len(found):,} calls of ours since {start.isoformat(timespec='seconds')}")
+                ours = counted(len(found), "call")
+                say(f"account {account.name}: {ours} of ours since {start.isoformat(timespec='seconds')}")
             for placed, record in found:
                 became = _take_in(url, account_id, placed, record)
                 counts[became] += 1
@@ -72,12 +73,13 @@ def reconcile(
             }
         )
     else:
-        typer.echo(f"{counts[TakenIn.KNOWN]:,} calls of ours are known, {counts[TakenIn.NEW]:,} were taken in")
+        known = counted(counts[TakenIn.KNOWN], "call of ours is known", "calls of ours are known")
+        typer.echo(f"{known}, {counts[TakenIn.NEW]:,} taken in")
         if left:
             print_table("Left out", ("created", "call at the provider", "campaign", "why"), left)
     if left:
         first = min(left)[0].isoformat(timespec="seconds")
-        say(f"{len(left)} calls could not be taken in: mend what the table says, then add --since {first}")
+        say(f"{counted(len(left), 'call')} could not be taken in: mend what the table says, then add --since {first}")
         raise typer.Exit(1)
     if moved and not as_json:
         say("next: `outbound calls review` shows what a person must decide, then `outbound unfreeze --restored`")

@@ -9,13 +9,16 @@ import typer
 from sqlalchemy.orm import Session
 
 from campaigns import clock, db
+from campaigns.cli.campaign import next_call
 from campaigns.cli.database import database, transaction, who
 from campaigns.cli.in_flight import as_json as in_flight_json
 from campaigns.cli.in_flight import name_them, wait_for_sending
-from campaigns.cli.output import AsJson, print_json
+from campaigns.cli.output import AsJson, counted, print_json
 from campaigns.errors import NotAllowed
 from campaigns.pipeline import budgeting, halting, reporting, scheduling, warning
+from campaigns.pipeline.tracing.waiting import in_words
 from campaigns.pipeline.warning import Trouble
+from campaigns.rules.campaign_state import CampaignState
 
 NEXT_STEPS = (
     "run `outbound calls reconcile`, look at `outbound calls review`, pause, cancel and suppress again what was "
@@ -39,6 +42,7 @@ def status(*, as_json: AsJson = False) -> None:
         short = budgeting.waiting(session, now=moment.now)
         full = reporting.without_numbers(session, now=moment.now)
         moved = halting.moved(session)
+        running = [each for each in reporting.campaigns(session, now=moment.now) if each.state == CampaignState.RUNNING]
         silences = warning.silences(session, now=moment.now, real=moment.real, speed=moment.speed)
     if moved is not None:
         # Each account is frozen for it: once is enough.
@@ -58,8 +62,19 @@ def status(*, as_json: AsJson = False) -> None:
             typer.echo(f"campaign {name} calls nobody for now: {why}")
         for campaign, why in full.items():
             typer.echo(f"campaign {campaign} calls nobody: {why}")
+        for progress in running:
+            _say_what_comes(progress)
     if troubles:
         raise typer.Exit(1)
+
+
+def _say_what_comes(progress: reporting.Progress) -> None:
+    """What a running campaign does next, and whom it waits for somebody to mend."""
+    held = [f"{number:,} {in_words(why)}" for why, number in progress.held.items()]
+    parts = [next_call(progress)] if progress.next_due is not None else []
+    parts += [f"{counted(sum(progress.held.values()), 'person', 'people')} held: {', '.join(held)}"] if held else []
+    if parts:
+        typer.echo(f"campaign {progress.name}: {'; '.join(parts)}")
 
 
 def freeze(*, why: Why = None, as_json: AsJson = False) -> None:

@@ -15,5 +15,6 @@ places       which file is where, and the locks
 from __future__ import annotations
 
 from campaigns.embedded.joining import Servers, servers, sole_runner
+from campaigns.embedded.places import has_servers
 
-__all__ = ["Servers", "servers", "sole_runner"]
+__all__ = ["Servers", "has_servers", "servers", "sole_runner"]

@@ -66,6 +66,11 @@ class Desk:
         return self.path / f"{name}.log"
 
 
+def has_servers(data_dir: Path) -> bool:
+    """Whether servers of `data_dir` were ever started; nothing is made by looking."""
+    return (data_dir / "servers" / "secrets.json").exists()
+
+
 def open_data_dir(data_dir: Path) -> Path:
     """The real path of `data_dir`, made if it was missing."""
     with explained(data_dir):

@@ -216,6 +216,7 @@ class Prospect(Base):
             "due_at",
             postgresql_where=text("state = 'waiting'"),
         ),
+        Index("ix_prospects_held", "campaign_id", "state_why", postgresql_where=text("state = 'held'")),
         Index("ix_prospects_person", "person_id"),
         Index(
             "uq_prospects_external_id",

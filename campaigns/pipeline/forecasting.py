@@ -225,7 +225,7 @@ def terms(session: Session, campaign: CampaignFacts, *, real: datetime, speed: f
 
 
 def _lines_of_numbers(account: AccountDefinition, ids: Sequence[str]) -> int | None:
-    most = [account.lines_of(each) for each in ids]
+    most = [account.number(each).concurrency for each in ids]
     return None if None in most else sum(each for each in most if each is not None)
 
 

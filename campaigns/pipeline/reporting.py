@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.orm import Session
 
 from campaigns.facts import about_campaigns, about_numbers, holds_line
@@ -49,6 +49,10 @@ class Progress:
     """Calls that were made or may have been."""
     lines: int
     """Lines in use now."""
+    held: Mapping[str, int]
+    """Those who are held, by the reason."""
+    next_due: datetime | None
+    """When the first of those who wait is due; in the past: now."""
 
     @property
     def total(self) -> int:
@@ -59,6 +63,26 @@ class Progress:
     def finished(self) -> int:
         """Those in a final state."""
         return sum(number for state, number in self.prospects.items() if state in FINAL)
+
+
+_HELD = (
+    select(Prospect.state_why, func.count())
+    .where(Prospect.campaign_id == bindparam("campaign"), Prospect.state == ProspectState.HELD)
+    .group_by(Prospect.state_why)
+    .order_by(func.count().desc(), Prospect.state_why)
+)
+# One look into the index of those who are due for each priority that is in use: the first of all is in none of them.
+_NEXT_DUE = text("""
+    WITH RECURSIVE level AS (
+         SELECT (SELECT priority FROM prospects WHERE campaign_id = :campaign AND state = 'waiting'
+                  ORDER BY priority DESC LIMIT 1) AS priority
+          UNION ALL
+         SELECT (SELECT priority FROM prospects WHERE campaign_id = :campaign AND state = 'waiting'
+                    AND priority < level.priority ORDER BY priority DESC LIMIT 1)
+           FROM level WHERE level.priority IS NOT NULL)
+    SELECT min((SELECT due_at FROM prospects WHERE campaign_id = :campaign AND state = 'waiting'
+                   AND priority = level.priority ORDER BY due_at LIMIT 1))
+      FROM level WHERE level.priority IS NOT NULL""")
 
 
 def progress(session: Session, campaign: Campaign, *, now: datetime) -> Progress:
@@ -74,22 +98,27 @@ def progress(session: Session, campaign: Campaign, *, now: datetime) -> Progress
             holds_line(now),
         )
     )
+    prospects = _named(counts, "prospect:")
+    held: dict[str, int] = {}
+    if prospects.get(ProspectState.HELD):
+        rows = session.execute(_HELD, {"campaign": campaign.id})
+        held = {why or "no reason is kept": number for why, number in rows}
     return Progress(
         name=campaign.name,
         state=str(campaign.state),
         state_why=campaign.state_why,
         held_up=held_up(session, campaign, now=now),
-        prospects=_named(counts, "prospect:"),
+        prospects=prospects,
         outcomes=_named(counts, "outcome:"),
         calls=counts.get("call:made", 0),
         lines=lines or 0,
+        held=held,
+        next_due=session.scalar(_NEXT_DUE, {"campaign": campaign.id}),
     )
 
 
 def held_up(session: Session, campaign: Campaign, *, now: datetime) -> str | None:
-    """Why the campaign calls nobody though it is running: its account or all its numbers stand still, or it has no money
-    now.
-    """
+    """Why the campaign calls nobody though it is running: account or numbers stand still, or there is no money now."""
     if campaign.state != CampaignState.RUNNING:
         return None
     account = session.get_one(Account, campaign.account_id)
@@ -215,33 +244,6 @@ def count_from_rows(session: Session, campaign_id: UUID) -> dict[str, int]:
         | {f"outcome:{outcome}": number for outcome, number in outcomes}
         | ({"call:made": made} if made else {})
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Someone:
-    """One prospect in a list."""
-
-    phone: str
-    extension: str
-    name: str | None
-    state: str
-    reason: str | None
-    calls: int
-    due_at: datetime | None
-
-
-def people(
-    session: Session, campaign_id: UUID, *, state: ProspectState | None, incidents: bool, limit: int
-) -> list[Someone]:
-    """The first prospects of the campaign in the order of import; only those in `state`, only those with incidents."""
-    columns = (Prospect.extension, Prospect.name, Prospect.state, Prospect.state_why, Prospect.calls, Prospect.due_at)
-    query = select(Person.number, *columns).join(Person, Person.id == Prospect.person_id)
-    query = query.where(Prospect.campaign_id == campaign_id)
-    if state is not None:
-        query = query.where(Prospect.state == state)
-    if incidents:
-        query = query.where(exists().where(Call.prospect_id == Prospect.id, Call.incident.is_not(None)))
-    return [Someone(*row) for row in session.execute(query.order_by(Prospect.id).limit(limit))]
 
 
 @dataclass(frozen=True, slots=True)

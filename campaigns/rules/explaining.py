@@ -65,7 +65,7 @@ def who_says(
 ) -> dict[ZonedWindow, list[str]]:
     """The hours that bind a person, each with whose they are: the campaign's, a state's, a country's."""
     names: dict[ZonedWindow, list[str]] = defaultdict(list)
-    places = [ZoneInfo(zone) for zone in zones]
+    places = [ZoneInfo(zone) for zone in dict.fromkeys(zones)]
     for zone in places:
         names[ZonedWindow(window, zone)].append("the campaign")
     for row in applicable(country, states).jurisdictions:

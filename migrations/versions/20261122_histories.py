@@ -39,9 +39,17 @@ def upgrade() -> None:
         )
     with op.get_context().autocommit_block():
         op.create_index("ix_suppressions_person", "suppressions", ["person_id"], postgresql_concurrently=True)
+        op.create_index(
+            "ix_prospects_held",
+            "prospects",
+            ["campaign_id", "state_why"],
+            postgresql_where=sa.text("state = 'held'"),
+            postgresql_concurrently=True,
+        )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_prospects_held", "prospects")
     op.drop_index("ix_suppressions_person", "suppressions")
     op.drop_table("corrections")
     op.drop_table("rulings")

@@ -9,6 +9,7 @@ import pytest
 
 from campaigns import db
 from campaigns.rules.campaign_state import CampaignState
+from campaigns.rules.definition import CampaignDefinition
 from tests import factories
 from tests.cli.conftest import ACCOUNT, CAMPAIGN, Outbound, execute
 
@@ -185,7 +186,10 @@ FILES = {
     "an unknown key of a check": (
         "accounts",
         ACCOUNT + '[[webhook]]\ntype = "bearer"\nsecret_env = ["VAPI_API_KEY"]\nheaders = "x"\n',
-        "file.toml: webhook #1.headers: no such key; allowed here: header, prefix, secret_env, type",
+        (
+            "file.toml: webhook #1.headers: no such key, did you mean header? "
+            "allowed here: header, prefix, secret_env, type"
+        ),
     ),
     "a check that proves nothing": (
         "accounts",
@@ -206,15 +210,17 @@ FILES = {
         "campaign",
         "window = 1\n" + CAMPAIGN,
         (
-            "file.toml: window: no such key; allowed here: account, assistant, assistant_id, assistant_version, "
-            "breaker, consent, default_region, ends_at, mapping, max_concurrency, max_duration, name, "
-            "phone_number_ids, retry, squad, squad_id, starts_at, variables, voicemail, weight, windows"
+            "file.toml: window: no such key, did you mean windows? allowed here: "
+            f"{', '.join(sorted(CampaignDefinition.model_fields))}"
         ),
     ),
     "an unknown key of a section": (
         "campaign",
         CAMPAIGN.replace("source", "sauce"),
-        "file.toml: consent.sauce: no such key; allowed here: obtained_at, proof, source (and 1 more)",
+        (
+            "file.toml: consent.sauce: no such key, did you mean source? allowed here: expires_at, level, obtained_at, "
+            "proof, source, valid_for (and 1 more)"
+        ),
     ),
     "an unknown account": (
         "campaign",
@@ -227,6 +233,35 @@ FILES = {
         "campaign over is cancelled: give the new one another name",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("prospects list", "Missing option '--campaign': `outbound prospects list --help` says how"),
+        ("campaign list --foo", "No such option: --foo: `outbound campaign list --help` says how"),
+        ("bogus", "No such command 'bogus': `outbound --help` says how"),
+        (
+            "outcomes export draft --format xml",
+            (
+                "Invalid value for '--format': 'xml' is not one of 'csv', 'jsonl': "
+                "`outbound outcomes export --help` says how"
+            ),
+        ),
+    ],
+)
+def test_a_command_that_cannot_be_read_is_one_line_too(outbound: Outbound, arguments: str, line: str) -> None:
+    ran = outbound(*arguments.split())
+    assert (ran.code, ran.wrong()) == (2, line)
+
+
+@pytest.mark.parametrize("arguments", ["status", "campaign list", "audit", "suppressions list"])
+def test_a_command_in_the_wrong_directory_makes_no_database(outbound: Outbound, arguments: str) -> None:
+    line = outbound(*arguments.split(), DATABASE_URL=None).wrong()
+    assert line == (
+        f"no database in {outbound.directory / '.data'}: go where `outbound up` runs, run it here, or set DATABASE_URL"
+    )
+    assert list(outbound.directory.iterdir()) == []
 
 
 @pytest.mark.usefixtures("unchanged")

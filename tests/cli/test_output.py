@@ -19,7 +19,7 @@ from campaigns.cli import database as database_
 from campaigns.cli.files import whole_file
 from campaigns.cli.importing import _rejected_path, run_import
 from campaigns.cli.outcomes import _records
-from campaigns.cli.output import print_json, print_settings, print_table, say
+from campaigns.cli.output import counted, print_json, print_settings, print_table, say
 from campaigns.models import Campaign, Person, Prospect
 from campaigns.pipeline import exporting
 from tests import factories
@@ -38,6 +38,36 @@ def test_a_cell_is_neither_cut_nor_run_by_the_terminal(capsys: pytest.CaptureFix
     assert "x" * 150 in shown
     assert "a [31m  b :warning: [red]" in shown
     assert "\x1b" not in shown
+
+
+def test_a_table_fits_into_eighty_columns_and_says_what_it_leaves_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = datetime(2027, 3, 2, 15, tzinfo=UTC)
+    columns = ("id", "caller", "phone", "state", "reason", "began", "incident")
+    row = [UUID(int=1), "c" * 36, "+12125550142", "in_progress", "a reason of a few words " * 3, at, None]
+    monkeypatch.setenv("COLUMNS", "80")
+    print_table("Calls", columns, [row], least=("caller", "reason"))
+    shown, notes = capsys.readouterr()
+    assert max(map(len, shown.splitlines())) <= 80
+    header = shown.splitlines()[2]
+    assert [name for name in columns if name in header] == ["id", "phone", "state", "reason", "began"]
+    for whole in ("00000000 ", "+12125550142", "in_progress", "03-02 15:00"):
+        assert whole in shown, whole
+    assert notes == "not shown here: caller; a wider terminal or --json has all\n"
+    monkeypatch.setenv("COLUMNS", "200")
+    print_table("Calls", columns, [row], least=("caller", "reason"))
+    assert all(name in capsys.readouterr().out.splitlines()[2] for name in columns[:1])
+
+
+def test_a_table_without_rows_says_that_there_is_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("Calls", ("id", "state"), [])
+    assert capsys.readouterr().out == "Calls: none\n"
+
+
+def test_one_is_not_many() -> None:
+    assert [counted(number, "row") for number in (0, 1, 2, 1000)] == ["0 rows", "1 row", "2 rows", "1,000 rows"]
+    assert counted(2, "person", "people") == "2 people"
 
 
 def test_what_a_file_says_is_shown_key_by_key_without_what_is_not_set(capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,7 +113,7 @@ def test_calls_that_the_ledger_lost_are_taken_in_and_their_people_held(
         assert session.get_one(Outcome, done).ended_reason is not None
     assert exact(database)
     again = ledger("calls", "reconcile")
-    assert (again.code, again.out) == (0, "4 calls of ours are known, 0 were taken in\n")
+    assert (again.code, again.out) == (0, "4 calls of ours are known, 0 taken in\n")
     from_where, what_next = again.err.splitlines()
     assert from_where.startswith("account main: 4 calls of ours since 20")
     assert what_next.endswith("then `outbound unfreeze --restored`")
@@ -130,7 +130,7 @@ def test_what_cannot_be_taken_in_is_shown_until_it_can(ledger: Outbound, databas
     second, second_id = placed(simulator, held)
     failed = ledger("calls", "reconcile")
     assert failed.code == 1
-    assert failed.out.startswith("0 calls of ours are known, 0 were taken in\n")
+    assert failed.out.startswith("0 calls of ours are known, 0 taken in\n")
     for text in (provider_id, "its campaign or its person is not in the ledger", second_id, "another call holds"):
         assert text in failed.out
     assert number not in failed.out

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from campaigns import clock, ledger
 from campaigns.models import Campaign, Event
 from campaigns.pipeline import halting, reporting, scheduling, warning
+from campaigns.pipeline.tracing.waiting import people
 from campaigns.rules.call_state import HOLDS_LINE, CallState
 from campaigns.rules.prospect_state import FINAL, ProspectState
 from tests import factories
@@ -48,6 +49,21 @@ def test_progress_counts_calls_lines_and_outcomes(session: Session, campaign: Ca
     assert progress.outcomes == {"busy": 2}
 
 
+def test_progress_says_why_people_are_held_and_when_the_next_call_is_due(
+    session: Session, campaign: Campaign, now: datetime
+) -> None:
+    assert reporting.progress(session, campaign, now=now).next_due is None
+    for why, number in (("no_consent: none", 2), ("unknown_zone: unknown", 1)):
+        for _ in range(number):
+            factories.prospect(session, campaign, now, state=ProspectState.HELD, state_why=why)
+    for priority, hours in ((5, 3), (0, 1), (-5, 2)):
+        factories.prospect(session, campaign, now, priority=priority, due_at=now + timedelta(hours=hours))
+    factories.prospect(session, factories.campaign(session, now, name="other"), now)
+    progress = reporting.progress(session, campaign, now=now)
+    assert progress.held == {"no_consent: none": 2, "unknown_zone: unknown": 1}
+    assert progress.next_due == now + timedelta(hours=1)
+
+
 def test_campaigns_are_listed_newest_first(session: Session, now: datetime) -> None:
     for age, name in enumerate(["new", "middle", "old"]):
         factories.campaign(session, now - timedelta(days=age), name=name)
@@ -61,8 +77,8 @@ def test_people_are_listed_by_state_and_by_incident(session: Session, campaign: 
     factories.prospect(session, factories.campaign(session, now, name="other"), now, state=ProspectState.REVIEW)
 
     def listed(**wanted: object) -> list[tuple[str, str | None]]:
-        arguments = {"state": None, "incidents": False, "limit": 100} | wanted
-        return [(each.state, each.reason) for each in reporting.people(session, campaign.id, **arguments)]  # type: ignore[arg-type]
+        arguments = {"state": None, "incidents": False, "limit": 100, "now": now} | wanted
+        return [(each.state, each.reason) for each in people(session, campaign.id, **arguments)]  # type: ignore[arg-type]
 
     assert listed(state=ProspectState.REVIEW) == [("review", "no trace")]
     assert len(listed()) == 4

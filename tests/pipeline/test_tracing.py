@@ -268,4 +268,4 @@ def test_a_long_story_takes_no_more_queries_than_a_short_one(
             values = {"account_id": call.account_id, "call_id": call.id, "learned": "pushed", "type": "status-update"}
             body = {"dedupe_key": f"{call.id}{turn}", "body": {}, "received_at": now}
             session.execute(insert(Event), [values | body])
-    assert queries(NUMBER) == queries("+12125550102") < 20
+    assert queries(NUMBER) <= queries("+12125550102") < 20

@@ -99,7 +99,8 @@ def refusal(kind: type[AccountDefinition | CampaignDefinition], values: dict[str
         (
             {"webhook": [{"type": "secret", "secret_env": ["A"]}, {"type": "hmac", "secret_env": ["A"], "algo": 1}]},
             (
-                "webhook #2.algo: no such key; allowed here: algorithm, encoding, message_id_header, payload_format, "
+                "webhook #2.algo: no such key, did you mean algorithm? allowed here: "
+                "algorithm, encoding, message_id_header, payload_format, "
                 "prefix, secret_env, secret_is_base64, signature_header, timestamp_header, tolerance, type"
             ),
         ),
@@ -138,17 +139,17 @@ def test_a_wrong_account_is_refused_by_its_key(changes: dict[str, Any], line: st
         (
             {"retry": {"atempts": 3}},
             (
-                "retry.atempts: no such key; allowed here: assistant_error, busy, callback, counts, jitter, "
-                "max_attempts, max_calls, never_again, no_answer, pipeline_error, provider_transport_error, technical, "
-                "unknown, voicemail"
+                "retry.atempts: no such key, did you mean max_attempts? allowed here: assistant_error, busy, callback, "
+                "counts, jitter, max_attempts, max_calls, never_again, no_answer, pipeline_error, "
+                "provider_transport_error, technical, unknown, voicemail"
             ),
         ),
         ({"consent": "yes"}, f"consent: {SECTION}"),
         (
             {"consent": {"sauce": "x"}},
             (
-                "consent.sauce: no such key; allowed here: expires_at, level, obtained_at, proof, source, valid_for "
-                "(and 1 more)"
+                "consent.sauce: no such key, did you mean source? allowed here: expires_at, level, obtained_at, proof, "
+                "source, valid_for (and 1 more)"
             ),
         ),
         ({"mapping": {"phone": 1}}, f"mapping.phone: {QUOTED}"),

@@ -94,7 +94,7 @@ def begin(
     )
     session.add(record)
     session.flush()
-    brought = {"import": str(record.id), "list": record.source, **terms.get("options", {})}
+    brought = {"list": record.source, "import": str(record.id)[:8], **terms.get("options", {})}
     subject = f"campaign:{campaign.definition.name}"
     session.add(Change(at=now, who=who or "outbound", what="import", subject=subject, before=None, after=brought))
     return record.id, 0

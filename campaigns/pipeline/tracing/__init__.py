@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,14 +12,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns.errors import InvalidInput, UnknownName
-from campaigns.facts import about_campaigns, gather
 from campaigns.models import Account, Campaign, Consent, Correction, Import, Person, Prospect, Ruling, Suppression
 from campaigns.pipeline.tracing.auditing import Entry, changes_of
 from campaigns.pipeline.tracing.calling import Story, calls_of
+from campaigns.pipeline.tracing.waiting import SOON, in_words, next_calls
 from campaigns.rules.calling_rules import applicable
-from campaigns.rules.eligibility import Reason
-from campaigns.rules.explaining import explain, shown, who_says
-from campaigns.rules.prospect_state import ProspectState
+from campaigns.rules.explaining import shown
 
 MOST_CHANGES = 500  # of campaigns and accounts: a hundred pages; who wants more asks for the audit
 EVERYWHERE = "every campaign"
@@ -186,7 +184,7 @@ def _rulings(session: Session, prospects: Mapping[int, Prospect], names: Mapping
     query = select(Ruling).where(Ruling.prospect_id.in_(prospects)).order_by(Ruling.prospect_id, Ruling.id)
     for ruling in session.scalars(query):
         zone = _zone(prospects[ruling.prospect_id])
-        parts = [in_words(ruling.why) or "by the rules as they are"]
+        parts = [in_words(ruling.why) or "worked out anew"]
         if ruling.due_at is not None:
             parts.append(f"next call at {shown(ruling.due_at, zone)}")
             if ruling.not_before is not None and ruling.at < ruling.not_before < ruling.due_at:
@@ -198,37 +196,20 @@ def _standing(
     session: Session, prospects: Mapping[int, Prospect], names: Mapping[int, str], *, now: datetime
 ) -> list[Story]:
     """Where each prospect stands now; of who waits, when the next call is due and why then."""
-    facts = gather(session, prospects) if prospects else {}
-    terms = about_campaigns(session, {prospect.campaign_id for prospect in prospects.values()})
+    waiting = next_calls(session, prospects.values(), now=now)
     stories = []
     for prospect in prospects.values():
-        detail, due_at = in_words(prospect.state_why), prospect.due_at
-        if due_at is not None:
-            definition = terms[prospect.campaign_id].definition
-            says = who_says(definition.windows, prospect.country, prospect.states, prospect.zones)
-            wish = detail if detail and prospect.calls else "the list says"
-            why = explain(facts[prospect.id], now, names=says, wish=wish)
-            if why.due_at is not None and why.due_at > due_at:
-                due_at = why.due_at
-            nearest = why.due_at is not None and why.due_at >= due_at
-            known = [why.text] if nearest or why.due_at is None else [detail, why.text]
-            waits = f"next call at {shown(due_at, _zone(prospect))}" if due_at > now else _due_now(prospect, due_at)
-            detail = ", because ".join(part for part in (waits, "; ".join(each for each in known if each)) if part)
-        stories.append(Story(now, f"is {prospect.state}", detail, names[prospect.id], due_at=due_at))
+        name, following = names[prospect.id], waiting.get(prospect.id)
+        if following is None:
+            stories.append(Story(now, f"is {prospect.state}", in_words(prospect.state_why), name))
+            continue
+        at = shown(following.due_at, _zone(prospect))
+        if following.due_at > now:
+            detail = f"next call at {at}" + (f", because {following.why}" if following.why else "")
+        else:
+            detail = f"due since {at}" + (f", but {following.why}" if following.why else f": {SOON}")
+        stories.append(Story(now, f"is {prospect.state}", detail, name, due_at=following.due_at))
     return stories
-
-
-def _due_now(prospect: Prospect, due_at: datetime) -> str:
-    return f"due since {shown(due_at, _zone(prospect))}: called as soon as a line and a send slot are free"
-
-
-def in_words(why: str | None) -> str:
-    """A kept reason without the word by which programs know it."""
-    reason, colon, detail = (why or "").partition(": ")
-    return detail if colon and reason in _REASONS else why or ""
-
-
-_REASONS: Collection[str] = frozenset(Reason)
 
 
 def _zone(prospect: Prospect) -> ZoneInfo | None:
@@ -241,6 +222,3 @@ def _by(who: str | None) -> str:
 
 def _value(value: object) -> str:
     return "nothing" if value in (None, "", [], {}) else str(value)
-
-
-__all__ = ["MOST_CHANGES", "ProspectState", "Story", "Trace", "find_person", "in_words", "trace"]

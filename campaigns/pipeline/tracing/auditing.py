@@ -74,7 +74,8 @@ def _result(change: Change) -> str:
         return "created"
     before = change.before or {}
     after.pop("campaign", None)
-    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    # What was not there before and is not so now is no difference in words.
+    keys = sorted(key for key in {*before, *after} if before.get(key, False) != after.get(key))
     return ", ".join(_difference(key, before.get(key), after.get(key)) for key in keys)
 
 
@@ -83,6 +84,8 @@ def _difference(key: str, was: Any, becomes: Any) -> str:
         case Mapping(), Mapping():
             inner = sorted(name for name in {*was, *becomes} if was.get(name) != becomes.get(name))
             return ", ".join(_difference(f"{key}.{name}", was.get(name), becomes.get(name)) for name in inner)
+        case None, True:
+            return key
         case None, _:
             return f"{key} {_quoted(becomes)}"
         case _, None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -55,7 +56,10 @@ _FORMS = {
 def _explain(section: type[BaseModel], problem: Mapping[str, Any]) -> str:
     match problem["type"]:
         case "extra_forbidden":
-            return f"no such key; allowed here: {', '.join(sorted(section.model_fields))}"
+            allowed = sorted(section.model_fields)
+            near = get_close_matches(str(problem["loc"][-1]).lower(), allowed, n=1)
+            meant = f", did you mean {near[0]}?" if near else ";"
+            return f"no such key{meant} allowed here: {', '.join(allowed)}"
         case "missing":
             return "is missing"
         case "union_tag_not_found" | "union_tag_invalid":
