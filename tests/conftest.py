@@ -9,14 +9,18 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
+from xdist.scheduler import LoadScopeScheduling
 
 from campaigns import db
 from campaigns.cli.database import upgrade
 from campaigns.embedded import Servers, servers
 from tests import databases
+
+ROOT = Path(__file__).parents[1]
 
 # What the harness asserts is explained when it fails, as a test's own asserts are.
 pytest.register_assert_rewrite("tests.harness", "tests.processes", "tests.journeys.promises")
@@ -25,6 +29,20 @@ pytest.register_assert_rewrite("tests.harness", "tests.processes", "tests.journe
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole systems first: they wait more than they work, and nobody is to wait for the last of them alone."""
     items.sort(key=lambda item: not {"test_readme.py", "chaos", "journeys"} & set(item.path.parts))
+
+
+class TogetherWhereShared(LoadScopeScheduling):
+    """A process takes a module at a time, and all journeys that share a running system at once: it starts but once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = str(super()._split_scope(nodeid))
+        shares = module.startswith("tests/journeys/") and "shared_system: " in (ROOT / module).read_text("utf-8")
+        return "tests/journeys" if shares else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What `--dist loadscope` means here."""
+    return TogetherWhereShared(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")

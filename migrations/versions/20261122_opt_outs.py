@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "opt_outs"
-down_revision = "retry_share"
+down_revision = "calls_of_numbers"
 branch_labels = None
 depends_on = None
 
