@@ -134,6 +134,13 @@ def test_a_blackout_of_months_holds_nobody() -> None:
     assert found == datetime(2027, 4, 1, 13, tzinfo=UTC)
 
 
+def test_a_weekly_hour_that_falls_on_holidays_for_weeks_is_found() -> None:
+    """Christmas and New Year's Day are on Fridays: the next one that is open comes after three weeks."""
+    changes = {"windows": "Fri 09:00-17:00", "closed_on": ["US"]}
+    after = datetime(2026, 12, 18, 23, tzinfo=UTC)
+    assert opening(changes, after, "America/New_York") == datetime(2027, 1, 8, 14, tzinfo=UTC)
+
+
 def test_who_is_nowhere_known_is_where_the_campaign_says() -> None:
     at = datetime(2026, 12, 3, 3, tzinfo=UTC)
     assert opening({}, at, country=None) is None

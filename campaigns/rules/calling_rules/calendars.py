@@ -16,9 +16,7 @@ from typing import Any, Final
 
 from campaigns.errors import InvalidDefinition
 
-_MONDAY, _TUESDAY, _SATURDAY, _SUNDAY = 0, 1, 5, 6
-_DAY: Final = timedelta(days=1)
-_KEYS: Final = frozenset({"add", "observed", "categories"})
+_KEYS: Final = frozenset({"add", "categories"})
 
 
 @lru_cache(maxsize=1024)  # calendars and their regions, times three years
@@ -67,10 +65,6 @@ def _listed(calendar: str, year: int) -> Mapping[date, str]:
     )
     for entry in own.get("add", ()):
         found |= dict.fromkeys((day for each in years for day in _on(entry, each)), entry["name"])
-    if own.get("observed"):
-        for day, name in list(found.items()):
-            moved = {_SUNDAY: day + _DAY, _SATURDAY: day - _DAY}.get(day.weekday(), day)
-            found.setdefault(moved, f"{name} (observed)")
     return {day: name for day, name in sorted(found.items()) if day.year == year}
 
 
@@ -95,7 +89,7 @@ def _on(entry: Mapping[str, str], year: int) -> Iterator[date]:
         return
     if on == "election":
         first = date(year, 11, 1)
-        yield first + timedelta(days=(_MONDAY - first.weekday()) % 7 + 1)
+        yield first + timedelta(days=-first.weekday() % 7 + 1)
     elif on.startswith("easter"):
         yield _easter(year) + timedelta(days=int(on.removeprefix("easter")))
     elif len(on) == len("06-14"):
