@@ -6,23 +6,19 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from statistics import median
-from uuid import uuid4
 
 from campaigns.embedded import Servers
-from campaigns.facts import CampaignFacts, about_newcomer
-from campaigns.rules.calling_rules import SHIPPED
-from campaigns.rules.campaign_state import CampaignState
-from campaigns.rules.definition import AccountDefinition, CampaignDefinition
+from campaigns.rules.calling_rules.overriding import rulebook
 from campaigns.rules.eligibility import when_due
-from campaigns.rules.place import terms_of
 from tests.benchmarks.results import Result
-from tests.factories import ACCOUNT, CAMPAIGN
+from tests.rules.deciding import running, someone
 
 LIMIT = 50.0  # microseconds of CPU for one decision
 ROUNDS, DECISIONS = 7, 3_000
 SEASON = datetime(2026, 12, 11, tzinfo=UTC)  # three weeks with Christmas and New Year's Day in them
 STEP = timedelta(minutes=11)  # so that every hour of day and night is asked about
 
+OWN = '{"US-TX": {"hours": "Mon-Sat 10:00-20:00", "closed": ["2026-12-26"]}, "US-PA": {"closed": ["2026-12-28"]}}'
 FOUR = ("America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles")
 MIXES: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
     "one zone": ("US", ["US-NY"], FOUR[:1]),
@@ -41,36 +37,11 @@ def measure(servers: Servers) -> list[Result]:
 
 
 def _cost(country: str, states: Sequence[str], zones: Sequence[str]) -> float:
-    campaign = _campaign()
+    campaign = running(rulebook(OWN), blackout=["2026-12-24", "2026-12-31..2027-01-02"], closed_on=["US"])
     rounds = []
     for _ in range(ROUNDS + 1):  # the first one fills the caches and makes the calendars
         began = time.process_time()
         for turn in range(DECISIONS):
-            facts = about_newcomer(
-                campaign,
-                country=country,
-                states=states,
-                zones=zones,
-                suppressed=False,
-                own_consent=None,
-                not_before=None,
-            )
-            when_due(facts, SEASON + turn * STEP)
+            when_due(someone(campaign, country, states, zones), SEASON + turn * STEP)
         rounds.append((time.process_time() - began) / DECISIONS * 1e6)
     return median(rounds[1:])
-
-
-def _campaign() -> CampaignFacts:
-    blackout = {"blackout": ["2026-12-24", "2026-12-31..2027-01-02"], "closed_on": ["US"]}
-    definition = CampaignDefinition.model_validate(CAMPAIGN | blackout)
-    return CampaignFacts(
-        id=uuid4(),
-        account_id=uuid4(),
-        state=CampaignState.RUNNING,
-        definition=definition,
-        account=AccountDefinition.model_validate(ACCOUNT),
-        frozen=False,
-        account_stop=None,
-        rules=SHIPPED,
-        terms=terms_of(definition),
-    )
