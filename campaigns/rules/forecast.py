@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import accumulate
+from math import ceil
 from random import Random
 from typing import Final
 
@@ -213,7 +214,7 @@ class _Play:
         self._together = max(1, turn)
         # Of one after the other the pace is kept by as many lines as it keeps busy, or a turn would use it up at once.
         rate = means.calls_per_second
-        self._lines = means.lines if turn <= 1 else max(1, min(means.lines, int(rate * self._each)))
+        self._lines = means.lines if turn <= 1 else max(1, min(means.lines, ceil(rate * self._each)))
         self._slowest = 0.0 if turn <= 1 else self._lines / rate
         self._start = now.timestamp()
         self._queue = _Queue(grain=1.0 if self._together == 1 else self._together * self._each / 4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -127,6 +127,18 @@ def test_taking_several_after_each_other_changes_a_forecast_by_less_than_two_hun
         assert (course.finished_at - NOW) / (exact.finished_at - NOW) == pytest.approx(1, abs=0.02)
         assert course.calls == pytest.approx(exact.calls, rel=0.02)
         assert course.minutes == pytest.approx(exact.minutes, rel=0.02)
+
+
+def test_several_after_each_other_end_with_the_hours_and_keep_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast, "TURNS", 20)  # a hundred people to a turn, of an hour in all
+    crowd = Crowd(facts(NEW_YORK, ends_at=NOW + timedelta(minutes=110)), (NEW_YORK,), 2_000)
+    course = played(crowd, means=Means(lines=5, calls_per_second=1.0, turnaround=timedelta(seconds=1)))
+    _, last = course.first_and_last[NEW_YORK,]
+    assert time(11, 40) < last.astimezone(ZoneInfo(NEW_YORK)).time() < time(11, 50)
+    slow = Means(lines=5, calls_per_second=0.1, turnaround=timedelta(seconds=1))  # of which four are busy
+    all_day = Crowd(facts(NEW_YORK, hours="Mon-Sun 00:00-24:00"), (NEW_YORK,), 2_000)
+    course = played(all_day, means=slow)
+    assert course.finished_at - NOW == pytest.approx(2_000 * timedelta(seconds=10), rel=0.05)
 
 
 def test_a_forecast_of_the_same_is_the_same() -> None:
