@@ -61,7 +61,7 @@ def print_preflight(found: Preflight) -> None:
         typer.echo(_assumptions(found))
     for sample in found.samples[:1]:
         typer.echo("\nOne of the requests, with zeros for the call's id")
-        typer.echo(json.dumps(_shown(sample), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(shown(sample), indent=2, ensure_ascii=False))
     print_table("\nChecks", ("check", "is", "what to do"), [(each.what, each.level, each.say) for each in found.checks])
 
 
@@ -81,7 +81,7 @@ def as_json(found: Preflight) -> dict[str, Any]:
             "rejected_rows": found.outlook.rejected,
         },
         "forecast": None if found.forecast is None else _forecast_json(found, found.forecast),
-        "requests": [_shown(sample) for sample in found.samples],
+        "requests": [shown(sample) for sample in found.samples],
     }
 
 
@@ -197,7 +197,7 @@ def _range(expected: object, between: tuple[object, object]) -> dict[str, object
 _SECRET = ("secret", "token", "password", "apikey", "authorization", "headers", "credentials")
 
 
-def _shown(sample: CreateCall) -> dict[str, Any]:
+def shown(sample: CreateCall) -> dict[str, Any]:
     """The body as it would be sent, without what an assistant of the campaign's own file may hold of secrets."""
     return dict(_without_secrets(sample.body))
 

@@ -102,5 +102,6 @@ def _run(url: str) -> tuple[float, float]:
             )
             _, _, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
-        sys.stderr.write("".join(Path(folder, "said").read_text().splitlines(keepends=True)[:40]))
+        sys.stderr.write("".join(Path(folder, "said").read_text().splitlines(keepends=True)[:32]))
+    sys.stderr.write(f"{seconds:.1f} s, of which {usage.ru_utime + usage.ru_stime:.1f} s on the processor by itself\n")
     return seconds, usage.ru_maxrss / 1024
