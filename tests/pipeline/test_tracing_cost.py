@@ -8,8 +8,10 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from campaigns import db
+from campaigns import db, ledger
 from campaigns.pipeline import tracing
+from campaigns.rules.call_state import CallState
+from campaigns.rules.prospect_state import ProspectState
 from tests import factories
 from tests.pipeline.plans import nodes, pages, plans_of
 
@@ -44,7 +46,8 @@ def test_a_story_costs_the_same_however_many_others_have_one(database: str, now:
     with db.transaction(database) as session:
         campaign = factories.campaign(session, now)
         someone = factories.prospect(session, campaign, now, e164=NUMBER, external_id="C-1")
-        factories.call(session, someone, now, state=factories.CallState.ENDED)
+        factories.call(session, someone, now, state=CallState.ENDED)
+        ledger.set_state(someone, ProspectState.WAITING, now=now, due_at=now, why="again after busy")
     with db.transaction(database) as session:
         for statement in _CROWD:
             session.execute(text(statement), {"now": now, "crowd": CROWD} if ":now" in statement else {})
