@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from campaigns import db
-from campaigns.cli.database import _config, require_newest, upgrade
+from campaigns.cli.database import _newest, _revisions, config, require_newest, upgrade
 from campaigns.embedded import Servers
 from campaigns.errors import SetupError
 from campaigns.models import Base
@@ -73,12 +74,18 @@ def test_empty_to_head_to_empty_to_head(empty: str) -> None:
     upgrade(url)
     require_newest(url)
     before = shape(engine)
-    command.downgrade(_config(url), "base")
+    command.downgrade(config(url), "base")
     assert shape(engine) == set()
     upgrade(url)
     assert shape(engine) == before
     engine.dispose()
     db.forget()
+
+
+def test_the_newest_migration_is_the_one_that_alembic_would_say() -> None:
+    script = ScriptDirectory.from_config(config(""))
+    assert _newest() == script.get_current_head()
+    assert _revisions().keys() == {each.revision for each in script.walk_revisions()}
 
 
 def test_every_migration_has_a_date_a_sentence_and_a_way_back() -> None:

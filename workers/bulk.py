@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from campaigns import clock
-from campaigns.lists.bringing import bring_handed_over
 from campaigns.pipeline import scheduling, uploading, warning
 from campaigns.pipeline.warning import IMPORTS, LOOKS_FOR_IMPORTS
 from workers.app import app, database_url, hint, log, one_line, transaction
@@ -27,6 +26,8 @@ def reschedule(campaign_id: str) -> None:
 @app.task(name="bulk.import", time_limit=None)
 def import_list(import_id: str) -> None:
     """Import a file that was handed over. Run twice at once, one of them does it; later, it goes on where it was."""
+    from campaigns.lists.bringing import bring_handed_over  # noqa: PLC0415 - every worker has this module, one reads lists
+
     with one_line(f"import {import_id}"):
         report = bring_handed_over(database_url(), UUID(import_id), progress=_sign_of_life)
         if report is not None:

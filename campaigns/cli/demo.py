@@ -12,7 +12,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-import redis as redis_client
 import typer
 from sqlalchemy import text
 
@@ -184,6 +183,8 @@ def _empty(embedded: Servers) -> None:
     with db.engine(embedded.database_url).begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
+    import redis as redis_client  # noqa: PLC0415 - no other command needs it
+
     with redis_client.Redis.from_url(embedded.redis_url) as client:
         client.flushall()
 

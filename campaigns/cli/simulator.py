@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from dotenv import dotenv_values
 
+from campaigns.simulator import DEFAULT_HOST, DEFAULT_PORT
 from campaigns.simulator.mistakes import SimulatorError
 from campaigns.simulator.scenario import example, load_scenario
-from campaigns.simulator.server import DEFAULT_HOST, DEFAULT_PORT, read_clock, serve
 
 
 def simulator(
@@ -52,6 +52,8 @@ def simulator(
     if show_example:
         typer.echo(example(), nl=False)
         return
+    from campaigns.simulator.server import read_clock, serve  # noqa: PLC0415 - a web server, which no other command needs
+
     try:
         rehearsal = load_scenario(scenario, _environment())
         if seed is not None:

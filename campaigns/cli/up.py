@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
-import redis as redis_client
 from rich.text import Text
 
 from campaigns import clock, db
@@ -167,6 +166,8 @@ def _say_what_keeps_it_from_dialling(url: str) -> None:
 
 
 def _require_redis(url: str) -> None:
+    import redis as redis_client  # noqa: PLC0415 - no other command needs it
+
     try:
         with redis_client.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as client:
             client.ping()

@@ -16,3 +16,6 @@ What a request meets, in the order of the files:
 `scenario` is what may be set and `mistakes` says what is wrong with it, `clock` is the simulated time, `chance` the
 seeded dice, `rates` counts per second.
 """
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8099

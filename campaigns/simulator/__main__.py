@@ -10,9 +10,10 @@ import os
 import sys
 from pathlib import Path
 
+from campaigns.simulator import DEFAULT_HOST, DEFAULT_PORT
 from campaigns.simulator.mistakes import SimulatorError
 from campaigns.simulator.scenario import load_scenario
-from campaigns.simulator.server import DEFAULT_HOST, DEFAULT_PORT, read_clock, serve
+from campaigns.simulator.server import read_clock, serve
 
 
 def main() -> int:

@@ -22,9 +22,6 @@ from campaigns.simulator.exchange import Exchange
 from campaigns.simulator.mistakes import SimulatorError
 from campaigns.simulator.scenario import Scenario
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8099
-
 
 class _ResettableProtocol(H11Protocol):
     """Hands the connection to the application, which must be able to break it."""

@@ -3,15 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
-
-from liquid import Environment, RenderContext
-from liquid.ast import Node
-from liquid.builtin.expressions import FilteredExpression, Path
-from liquid.builtin.output import OutputNode
-from liquid.exceptions import LiquidError
-
-_LIQUID: Final = Environment()
 
 
 def texts(record: object) -> Iterator[str]:
@@ -32,43 +23,6 @@ def needed(prompts: Iterable[str]) -> frozenset[str]:
 
     Not those with a default, nor those that the text first asks for with `if`, nor its own.
     """
-    return frozenset(name for prompt in prompts if "{{" in prompt for name in _needed(prompt))
+    from campaigns.vapi.gaps import gaps  # noqa: PLC0415 - most commands ask for none
 
-
-def _needed(prompt: str) -> set[str]:
-    try:
-        template = _LIQUID.from_string(prompt)
-        found = template.analyze(include_partials=False)
-    except LiquidError:
-        return set()  # Vapi would say it as it stands
-    context = RenderContext(template)
-    said: set[str] = set()
-    asked: set[str] = set()
-    for node in _nodes(template.nodes, context):
-        for expression in node.expressions():
-            if isinstance(node, OutputNode):
-                if isinstance(expression, FilteredExpression) and not _has_default(expression):
-                    said |= _roots(expression.left)
-            elif not isinstance(expression, FilteredExpression):
-                asked |= {name for path in _paths(expression) for name in _roots(path)}
-    return (said - asked) & set(found.globals)
-
-
-def _nodes(nodes: Iterable[Node], context: RenderContext) -> Iterator[Node]:
-    for node in nodes:
-        yield node
-        yield from _nodes(node.children(context, include_partials=False), context)
-
-
-def _has_default(expression: FilteredExpression) -> bool:
-    return any(each.name == "default" for each in expression.filters or ())
-
-
-def _paths(expression: Any) -> Iterator[Any]:
-    yield expression
-    for inner in expression.children():
-        yield from _paths(inner)
-
-
-def _roots(expression: Any) -> set[str]:
-    return {str(expression.path[0])} if isinstance(expression, Path) else set()
+    return frozenset(name for prompt in prompts if "{{" in prompt for name in gaps(prompt))

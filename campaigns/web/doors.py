@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from campaigns import clock, db
@@ -73,7 +72,7 @@ class Doors:
 
     async def _read(self) -> None:
         try:
-            self._doors, self._real = await run_in_threadpool(self._query)
+            self._doors, self._real = await asyncio.to_thread(self._query)
             self._read_at = time.monotonic()
         finally:
             self._reading = None

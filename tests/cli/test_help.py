@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typer.main import get_command
 from campaigns.cli import outbound
 
 ROOT = get_command(outbound.app)
+TREE = Path(outbound.__file__).parents[2]
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -29,6 +32,13 @@ LEAVES = {path: command for path, command in walk(ROOT) if not hasattr(command, 
 
 def examples(command: Any) -> list[str]:
     return re.findall(r"^Example: (outbound .+)$", command.help or "", re.MULTILINE)
+
+
+def test_no_command_waits_for_what_only_another_needs_to_be_imported() -> None:
+    slow = {"alembic", "celery", "fastapi", "liquid", "openpyxl", "redis", "uvicorn"}
+    code = "import sys, campaigns.cli.outbound; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=TREE, capture_output=True, text=True, check=True)
+    assert slow & {*done.stdout.split()} == set()
 
 
 def test_the_nouns_and_verbs_are_all_there() -> None:
