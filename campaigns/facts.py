@@ -307,6 +307,8 @@ def known_consent(campaign: CampaignFacts, own: PersonalConsent | None) -> Recor
 
 
 _other = aliased(Call)
+# At the intent none is missing, though a share lock keeps nobody else from calling: a claimed call holds its person by
+# a unique index, so no other was claimed while it is, and an earlier one was over and committed before it could be.
 _past = aliased(Call)
 _LATEST = (
     select(

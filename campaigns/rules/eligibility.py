@@ -193,6 +193,8 @@ def _budget(facts: Facts, now: datetime) -> Refused | None:  # noqa: ARG001 - on
 
 
 def _cap(facts: Facts, now: datetime) -> Reached | None:
+    if not facts.rung:
+        return None
     consented = shortfall([ConsentNeed("express", "")], facts.consent, now) is None
     binding = [cap for cap in facts.caps if cap.binds(consented=consented, debt_collection=facts.debt_collection)]
     return reached(binding, facts.rung, now)
