@@ -84,8 +84,9 @@ def test_a_campaign_from_files_to_its_end(outbound: Outbound) -> None:
         )
     )
     status = json.loads(outbound("status", "--json").out)
-    lines = account.pop("lines")
+    lines, numbers = account.pop("lines"), account.pop("caller_numbers")
     assert accounts == [account]
+    assert numbers == []  # none may do less than the account
     assert (account["state"], lines["now"], lines["in_use"]) == ("dialling", account["concurrency"], 0)
     assert [each["name"] for each in campaigns] == ["spring"]
     assert campaign["people"] == {"waiting": 2, "total": 2}
