@@ -44,7 +44,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the decision depends on. `campaigns/facts.py` gathers them."""
+    """All that the decision depends on. `campaigns/facts` gathers them."""
 
     frozen: bool
     account_stop: str | None
