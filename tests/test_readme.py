@@ -118,7 +118,7 @@ def test_a_reader_gets_from_three_files_to_outcomes(reader: Reader) -> None:
         outputs[command.split()[1] + " " + command.split()[2] if len(command.split()) > 2 else command] = done.stdout
     assert "3 rows: 2 new, 0 already there, 1 rejected" in outputs["prospects import"]
     assert "campaign spring is running" in outputs["campaign start"]
-    assert outputs["outbound status"] == "nothing needs you\n"
+    assert outputs["outbound status"].startswith("nothing needs you\n")  # and when the next call is due
     with (reader.home / "people.rejected.csv").open(encoding="utf-8") as file:
         (rejected,) = csv.DictReader(file)
     assert (rejected["Name"], rejected["rejected_line"]) == ("Nobody", "4")
