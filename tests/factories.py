@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import ledger
 from campaigns.models import Account, Call, Campaign, Import, Person, PhoneNumber, Prospect
-from campaigns.pipeline import scheduling
+from campaigns.pipeline import defining
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
@@ -42,7 +42,7 @@ CAMPAIGN: dict[str, Any] = {
 
 def account(session: Session, now: datetime, **changes: Any) -> Account:
     definition = AccountDefinition.model_validate(ACCOUNT | changes)
-    applied = scheduling.apply_account(session, definition, who="test", now=now, real=LONG_AGO)
+    applied = defining.apply_account(session, definition, who="test", now=now, real=LONG_AGO)
     return session.get_one(Account, applied.id)
 
 
@@ -52,7 +52,7 @@ def campaign(
     values = CAMPAIGN | changes
     if session.scalar(select(Account.id).where(Account.name == values["account"])) is None:
         account(session, now, name=values["account"])
-    applied = scheduling.apply_campaign(session, CampaignDefinition.model_validate(values), who="test", now=now)
+    applied = defining.apply_campaign(session, CampaignDefinition.model_validate(values), who="test", now=now)
     found = session.get_one(Campaign, applied.id)
     found.state = state
     session.flush()

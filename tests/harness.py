@@ -49,7 +49,7 @@ from campaigns.cli.importing import run_import
 from campaigns.cli.processes import python
 from campaigns.cli.up import worker_command
 from campaigns.models import Call, Event
-from campaigns.pipeline import reporting, scheduling
+from campaigns.pipeline import defining, reporting, scheduling
 from campaigns.pipeline.importing.storing import Report
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition, read_definition
@@ -242,7 +242,7 @@ class System:
         definition = read_definition(AccountDefinition, values | changes, source="the journey's account")
         with self.session() as session:
             moment = clock.read(session)
-            scheduling.apply_account(session, definition, who="journey", now=moment.now, real=moment.real)
+            defining.apply_account(session, definition, who="journey", now=moment.now, real=moment.real)
 
     def campaign(self, name: str = "spring", **changes: Any) -> None:
         values: dict[str, Any] = {
@@ -257,7 +257,7 @@ class System:
         }
         definition = read_definition(CampaignDefinition, values | changes, source="the journey's campaign")
         with self.session() as session:
-            scheduling.apply_campaign(session, definition, who="journey", now=clock.read(session).now)
+            defining.apply_campaign(session, definition, who="journey", now=clock.read(session).now)
 
     def import_people(self, people: Sequence[Mapping[str, str]], *, campaign: str = "spring") -> Report:
         """Import a list with a column for each key; returns the import's report."""

@@ -13,7 +13,7 @@ from campaigns.cli.database import transaction, who
 from campaigns.cli.files import read_toml
 from campaigns.cli.output import AsJson, print_json, print_settings, print_table, say
 from campaigns.errors import InvalidDefinition, UnknownName
-from campaigns.pipeline import reporting, scheduling
+from campaigns.pipeline import defining, reporting
 from campaigns.rules.definition import AccountDefinition, read_definition
 from campaigns.settings import secret, settings
 from campaigns.web.doors import strategies
@@ -45,7 +45,7 @@ def apply(
         )
     with transaction(create=True) as session:
         moment = clock.read(session)
-        applied = scheduling.apply_account(session, definition, who=who(), now=moment.now, real=moment.real)
+        applied = defining.apply_account(session, definition, who=who(), now=moment.now, real=moment.real)
     if as_json:
         print_json({"account": definition.name, "created": applied.created, "changed": applied.changed})
     else:
@@ -93,7 +93,7 @@ def show(name: Annotated[str, typer.Argument(help="The account's name.")], *, as
         print_table(title, ("id", "at once", "in 24 h", "made", "next free at"), rows)
 
 
-def print_applied(kind: str, name: str, applied: scheduling.Applied) -> None:
+def print_applied(kind: str, name: str, applied: defining.Applied) -> None:
     """One line that says what applying a file did."""
     if applied.created:
         typer.echo(f"{kind} {name} created")

@@ -13,7 +13,7 @@ from campaigns.cli.accounts import print_applied
 from campaigns.cli.database import database, who
 from campaigns.cli.files import read_toml
 from campaigns.cli.output import AsJson, print_json, print_table, say
-from campaigns.pipeline import editing, scheduling
+from campaigns.pipeline import defining, editing, scheduling
 from campaigns.pipeline.editing import Edit, Effects
 from campaigns.rules.definition import CampaignDefinition, read_definition
 
@@ -40,7 +40,7 @@ def apply(
         with db.transaction(url) as session:
             now = clock.read(session).now
             edit = editing.compare(session, definition, now=now)
-            applied = scheduling.apply_campaign(session, definition, who=who(), now=now)
+            applied = defining.apply_campaign(session, definition, who=who(), now=now)
             if preview:
                 session.rollback()  # what would be refused was refused
         effects = _go_through(url, edit, applied, preview=preview)
@@ -55,7 +55,7 @@ def apply(
         _print(edit, effects, preview=preview)
 
 
-def _go_through(url: str, edit: Edit | None, applied: scheduling.Applied, *, preview: bool) -> Effects:
+def _go_through(url: str, edit: Edit | None, applied: defining.Applied, *, preview: bool) -> Effects:
     """Everybody who waits or is held gets their due time anew, also where nothing changed: the command may have been
     interrupted here the last time.
     """

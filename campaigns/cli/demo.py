@@ -26,7 +26,7 @@ from campaigns.cli.processes import Fleet, python
 from campaigns.cli.up import Addresses, free_port, running_system, wait_until_ready
 from campaigns.embedded import Servers, servers, sole_runner
 from campaigns.errors import SetupError
-from campaigns.pipeline import reporting, scheduling, warning
+from campaigns.pipeline import defining, reporting, scheduling, warning
 from campaigns.pipeline.exporting import Format
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition, read_definition
@@ -85,11 +85,11 @@ def _run(url: str, fleet: Fleet, addresses: Addresses, data_dir: Path, results: 
     with db.transaction(url) as session:
         moment = clock.read(session)
         account = _account(addresses.web, provider_port)
-        scheduling.apply_account(session, account, who=NAME, now=moment.now, real=moment.real)
+        defining.apply_account(session, account, who=NAME, now=moment.now, real=moment.real)
         clock.rehearse(session, origin_at=ORIGIN, speed=1.0)
     with db.transaction(url) as session:
         now = clock.read(session).now
-        scheduling.apply_campaign(session, _campaign(), who=NAME, now=now)
+        defining.apply_campaign(session, _campaign(), who=NAME, now=now)
     with as_file(files("campaigns.cli") / "samples" / "prospects.csv") as sample, sample.open("rb") as file:
         import_id, report = run_import(url, NAME, file, source="prospects.csv")
     rejected = results / "rejected.csv"

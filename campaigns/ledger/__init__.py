@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from campaigns.ledger.auditing import record
 from campaigns.ledger.counting import count, write_tallies
 from campaigns.ledger.locking import (
     Locked,
@@ -34,6 +35,7 @@ __all__ = [
     "move",
     "pause",
     "queue_to_share",
+    "record",
     "set_state",
     "spoken_of",
     "uncount",

@@ -17,6 +17,7 @@ from campaigns.rules.call_state import IN_FLIGHT
 from campaigns.rules.definition import CampaignDefinition
 from campaigns.rules.definition.changes import Changed, differences
 from campaigns.rules.eligibility import Refused, when_due
+from campaigns.rules.place import terms_of
 from campaigns.rules.prospect_state import CLOSABLE, ProspectState
 
 NOT_OF_THE_HOUR = frozenset(
@@ -90,7 +91,7 @@ def weigh(session: Session, edit: Edit, found: Effects, *, after_id: int, limit:
     ids = [row.id for row in rows]
     campaign = about_campaigns(session, [edit.campaign_id])[edit.campaign_id]
     before, after = (
-        gather(session, ids, campaigns={campaign.id: replace(campaign, definition=terms)})
+        gather(session, ids, campaigns={campaign.id: replace(campaign, definition=terms, terms=terms_of(terms))})
         for terms in (edit.before, edit.after)
     )
     for row in rows:

@@ -54,7 +54,7 @@ def apply(session: Session, rows: Mapping[str, Mapping[str, Any]], *, who: str, 
             session.add(RuleOverride(code=code, row=dict(row), who=who, changed_at=now))
         else:
             found.row, found.who, found.changed_at = dict(row), who, now
-        _record(session, "apply rule", code, before, row, who=who, why=row.get("why"), now=now)
+        _record(session, "apply", code, before, row, who=who, why=row.get("why"), now=now)
     return changed
 
 
@@ -64,7 +64,7 @@ def remove(session: Session, code: str, *, who: str, why: str, now: datetime) ->
     found = session.get(RuleOverride, code, with_for_update=True)
     if found is None:
         raise UnknownName(f"the rules of {code} are as they are shipped: `outbound rules list` shows which are not")
-    _record(session, "remove rule", code, found.row, None, who=who, why=why, now=now)
+    _record(session, "remove", code, found.row, None, who=who, why=why, now=now)
     session.delete(found)
 
 

@@ -1,141 +1,34 @@
-"""Accounts and campaigns as files, and the life of a campaign: apply, start, pause, resume, cancel, end."""
+"""The life of a campaign: start, pause, resume, cancel, end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import ScalarSelect, SQLColumnExpression, and_, exists, func, literal, or_, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ScalarSelect, SQLColumnExpression, and_, exists, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from campaigns import ledger
 from campaigns.errors import NotAllowed, UnknownName
 from campaigns.facts import AWAITS_WORKER, about_campaigns
-from campaigns.ledger import lock_to_change, set_state, spending, wait_again
+from campaigns.ledger import lock_to_change, record, set_state, wait_again
 from campaigns.models import (
-    LOCK_REHEARSAL,
     Account,
     Call,
     Campaign,
-    Change,
     Import,
-    Pace,
-    PhoneNumber,
     Prospect,
-    Rehearsal,
     Tally,
 )
 from campaigns.rules.call_state import IN_FLIGHT, CallState
-from campaigns.rules.campaign_state import CampaignState, Command, after
-from campaigns.rules.definition import AccountDefinition, CampaignDefinition
+from campaigns.rules.campaign_state import OVER, CampaignState, Command, after
 from campaigns.rules.eligibility import Reason
 from campaigns.rules.prospect_state import CLOSABLE, OPEN, ProspectState
 
 CLOSE_LOT = 5_000  # people closed by one transaction: a second or two of locks, far below the statement timeout
 ENDABLE = frozenset({CampaignState.SCHEDULED, CampaignState.RUNNING, CampaignState.PAUSED})
 _SAID_BY_RULES = tuple(f"{reason}: " for reason in Reason)
-OVER = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What applying a file did."""
-
-    id: UUID
-    created: bool
-    changed: tuple[str, ...]
-    """The keys whose value is another one now."""
-
-
-def apply_account(
-    session: Session, definition: AccountDefinition, *, who: str, now: datetime, real: datetime
-) -> Applied:
-    """Create the account, or give it this definition. A stop for a refused key is lifted: the file was looked at.
-
-    Raises `NotAllowed` for a real provider while a rehearsal moves the clock.
-    """
-    if not definition.loopback:
-        _no_rehearsal(session, definition)
-    account = next(iter(lock_to_change(session, Account, Account.name == definition.name)), None)
-    stored = definition.model_dump(mode="json")
-    before = None
-    created = account is None
-    if account is None:
-        account = Account(id=uuid4(), name=definition.name, definition=stored, created_at=now)
-        session.add(account)
-        session.flush()
-        session.add(Pace(account_id=account.id, next_slot=real))
-    else:
-        before = account.definition
-        account.definition = stored
-    changed = _differences(before, stored)
-    why = None
-    if account.stop_reason is not None:
-        changed = (*changed, "it may dial again")
-        why = f"it was stopped: {account.stop_reason}"
-        account.stop_reason = None
-    if changed:
-        subject = f"account:{definition.name}"
-        _record(session, who=who, what="apply", subject=subject, before=before, after=stored, now=now, why=why)
-    return Applied(account.id, created, changed)
-
-
-def _no_rehearsal(session: Session, definition: AccountDefinition) -> None:
-    session.execute(text(LOCK_REHEARSAL))
-    if session.get(Rehearsal, 1) is not None:
-        raise NotAllowed(
-            f"account {definition.name} talks to {definition.base_url}, but the clock of this database is a "
-            "rehearsal's, which would move everybody's calling hours: apply the account in another database"
-        )
-
-
-def apply_campaign(session: Session, definition: CampaignDefinition, *, who: str, now: datetime) -> Applied:
-    """Create the campaign as a draft, or give it this definition.
-
-    Raises `UnknownName` for an account that does not exist, `NotAllowed` for a campaign that is over or would move to
-    another account. After a change the due times are worked out anew with `reschedule`.
-    """
-    account = session.scalar(select(Account).where(Account.name == definition.account).with_for_update(read=True))
-    if account is None:
-        raise UnknownName(f"account {definition.account!r} does not exist: create it with `outbound accounts apply`")
-    campaign = next(iter(lock_to_change(session, Campaign, Campaign.name == definition.name)), None)
-    stored = definition.model_dump(mode="json")
-    before = None
-    created = campaign is None
-    if campaign is None:
-        campaign = Campaign(
-            id=uuid4(), account_id=account.id, name=definition.name, state=CampaignState.DRAFT, created_at=now
-        )
-        session.add(campaign)
-    else:
-        if campaign.account_id != account.id:
-            raise NotAllowed(f"campaign {campaign.name} belongs to another account: give the new one another name")
-        if campaign.state in OVER:
-            raise NotAllowed(f"campaign {campaign.name} is {campaign.state}: give the new one another name")
-        before = campaign.definition
-    campaign.definition = stored
-    campaign.starts_at = definition.starts_at
-    campaign.ends_at = definition.ends_at
-    session.flush()
-    for provider_id in definition.phone_number_ids:
-        statement = insert(PhoneNumber).values(
-            id=uuid4(), account_id=account.id, provider_id=provider_id, created_at=now
-        )
-        session.execute(
-            statement.on_conflict_do_nothing(index_elements=[PhoneNumber.account_id, PhoneNumber.provider_id])
-        )
-    if definition.budget is not None and (before is None or before.get("budget") is None):
-        spending.open_account(session, campaign.id, definition, now=now)
-    changed = _differences(before, stored)
-    if changed:
-        _record(
-            session, who=who, what="apply", subject=f"campaign:{definition.name}", before=before, after=stored, now=now
-        )
-    return Applied(campaign.id, created, changed)
 
 
 _INSTEAD = {
@@ -176,7 +69,7 @@ def command(
     campaign.state = state
     campaign.state_why = why
     session.flush()
-    _record(
+    record(
         session,
         who=who,
         what=str(wanted),
@@ -219,7 +112,7 @@ def set_frozen(session: Session, *, frozen: bool, who: str, now: datetime, why: 
         before = {"frozen": account.frozen_at is not None, "because": account.frozen_why}
         account.frozen_at = now if frozen else None
         account.frozen_why = why if frozen else None
-        _record(
+        record(
             session,
             who=who,
             what="freeze" if frozen else "unfreeze",
@@ -364,7 +257,7 @@ def _become(session: Session, campaign: Campaign, state: CampaignState, why: str
     before = campaign.state
     campaign.state = state
     campaign.state_why = why
-    _record(
+    record(
         session,
         who="outbound",
         what=str(state),
@@ -387,33 +280,3 @@ def _tallied(states: frozenset[ProspectState]) -> ScalarSelect[int]:
     names = [f"prospect:{state}" for state in sorted(states)]
     total = select(func.coalesce(func.sum(Tally.count), 0))
     return total.where(Tally.campaign_id == Campaign.id, Tally.name.in_(names)).correlate(Campaign).scalar_subquery()
-
-
-def _differences(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> tuple[str, ...]:
-    if before is None:
-        return tuple(sorted(after))
-    return tuple(sorted(key for key in {*before, *after} if before.get(key) != after.get(key)))
-
-
-def _record(
-    session: Session,
-    *,
-    who: str,
-    what: str,
-    subject: str,
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any] | None,
-    now: datetime,
-    why: str | None = None,
-) -> None:
-    session.add(
-        Change(
-            at=now,
-            who=who,
-            what=what,
-            subject=subject,
-            before=None if before is None else dict(before),
-            after=None if after is None else dict(after),
-            why=why,
-        )
-    )

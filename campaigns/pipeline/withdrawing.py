@@ -109,8 +109,9 @@ def record_hang_up(
 
 
 def _why_not(facts: Facts, now: datetime) -> str | None:
-    # The call itself was within its budget when it was made, of calls and of money.
-    decision = decide(replace(facts, calls=facts.calls - 1, funds=None), now)
+    # The call itself was within its budget when it was made, of calls and of money, and within the caps of its person,
+    # who has been called by nobody else since: it is the latest of their calls.
+    decision = decide(replace(facts, calls=facts.calls - 1, funds=None, rung=facts.rung[1:]), now)
     return decision.why if isinstance(decision, Refused) else None
 
 

@@ -17,6 +17,9 @@ class CampaignState(StrEnum):
     CANCELLED = "cancelled"
 
 
+OVER = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
+"""It calls nobody any more, and takes nobody in."""
+
 PAUSED_ITSELF = "paused itself: "
 """How the reason begins where no person paused the campaign."""
 

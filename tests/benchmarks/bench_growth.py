@@ -23,7 +23,7 @@ from psycopg import Connection, sql
 from campaigns import clock, db
 from campaigns.cli.database import upgrade
 from campaigns.embedded import Servers
-from campaigns.pipeline import scheduling
+from campaigns.pipeline import defining, scheduling
 from campaigns.rules.campaign_state import Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from tests import databases
@@ -145,8 +145,8 @@ def _database(servers: Servers, people: int) -> Iterator[_Size]:
 def _populate(url: str, people: int) -> None:
     with db.transaction(url) as session:
         account = AccountDefinition.model_validate(ACCOUNT | {"concurrency": 1})
-        scheduling.apply_account(session, account, who="bench", now=ORIGIN, real=datetime.now(UTC))
-        scheduling.apply_campaign(session, CampaignDefinition.model_validate(CAMPAIGN), who="bench", now=ORIGIN)
+        defining.apply_account(session, account, who="bench", now=ORIGIN, real=datetime.now(UTC))
+        defining.apply_campaign(session, CampaignDefinition.model_validate(CAMPAIGN), who="bench", now=ORIGIN)
         clock.rehearse(session, origin_at=ORIGIN, speed=1.0)
     began = time.monotonic()
     with connect(url) as connection:

@@ -24,7 +24,7 @@ from phonenumbers import timezone
 
 from campaigns import db
 from campaigns.embedded import Servers
-from campaigns.pipeline import scheduling
+from campaigns.pipeline import defining
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from tests.benchmarks.results import Result
 from tests.benchmarks.running import connect
@@ -79,14 +79,14 @@ def _campaigns(url: str) -> Iterator[str]:
     now = datetime.now(UTC)
     with db.transaction(url) as session:
         account = AccountDefinition.model_validate(ACCOUNT)
-        scheduling.apply_account(session, account, who="bench", now=now, real=now)
+        defining.apply_account(session, account, who="bench", now=now, real=now)
     for turn in range(9):
         name = f"list-{turn}"
         with db.transaction(url) as session:
             values = CAMPAIGN | {"name": name, "default_region": "US", "assistant": {"firstMessage": "Hello"}}
             values.pop("assistant_id", None)
             definition = CampaignDefinition.model_validate(values)
-            scheduling.apply_campaign(session, definition, who="bench", now=now)
+            defining.apply_campaign(session, definition, who="bench", now=now)
         yield name
 
 

@@ -16,7 +16,7 @@ from campaigns import clock, db
 from campaigns.cli.database import upgrade
 from campaigns.cli.processes import python
 from campaigns.embedded import Servers
-from campaigns.pipeline import scheduling
+from campaigns.pipeline import defining
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from tests import databases
 from tests.benchmarks.bench_growth import bare_tables
@@ -74,12 +74,12 @@ def _populated(url: str, people: int) -> str:
     upgrade(url)
     with db.transaction(url) as session:
         account = AccountDefinition.model_validate(ACCOUNT | {"concurrency": 200, "calls_per_second": 20.0})
-        scheduling.apply_account(session, account, who="bench", now=ORIGIN, real=datetime.now(UTC))
-        scheduling.apply_campaign(session, CampaignDefinition.model_validate(CAMPAIGN | SAID), who="bench", now=ORIGIN)
+        defining.apply_account(session, account, who="bench", now=ORIGIN, real=datetime.now(UTC))
+        defining.apply_campaign(session, CampaignDefinition.model_validate(CAMPAIGN | SAID), who="bench", now=ORIGIN)
         clock.rehearse(session, origin_at=ORIGIN, speed=1.0)
     with connect(url) as connection:
         connection.execute("SET synchronous_commit = off")  # of the filling alone
-        with bare_tables(connection):
+        with bare_tables(connection, "people", "prospects"):
             fill(connection, CAMPAIGN["name"], people, first=0, now=ORIGIN)
             connection.execute(_MIXED, {"now": ORIGIN})
         for statement in _WISHES:

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from campaigns import db
 from campaigns.embedded import Servers
 from campaigns.lists.stopping import StopReport, bring_stops, open_stops
-from campaigns.pipeline import scheduling, suppressing
+from campaigns.pipeline import defining, scheduling, suppressing
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from tests.benchmarks.results import Result
 from tests.factories import ACCOUNT, CAMPAIGN
@@ -81,9 +81,9 @@ def _number(turn: int) -> str:
 def _prospects(url: str, people: int) -> None:
     now = datetime.now(UTC)
     with db.transaction(url) as session:
-        scheduling.apply_account(session, AccountDefinition.model_validate(ACCOUNT), who="bench", now=now, real=now)
+        defining.apply_account(session, AccountDefinition.model_validate(ACCOUNT), who="bench", now=now, real=now)
         campaign = CampaignDefinition.model_validate(CAMPAIGN)
-        scheduling.apply_campaign(session, campaign, who="bench", now=now)
+        defining.apply_campaign(session, campaign, who="bench", now=now)
         campaign_id = scheduling.find(session, campaign.name).id
         where = {"campaign": campaign_id, "import": uuid4(), "people": people}
         session.execute(

@@ -16,7 +16,7 @@ from campaigns import clock, db
 from campaigns.cli.database import upgrade
 from campaigns.embedded import Servers
 from campaigns.models import Person
-from campaigns.pipeline import scheduling, tracing
+from campaigns.pipeline import defining, tracing
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
 from tests import databases
 from tests.benchmarks.bench_growth import bare_tables
@@ -87,8 +87,8 @@ def _populate(url: str, calls: int) -> None:
     began = time.monotonic()
     with db.transaction(url) as session:
         account = AccountDefinition.model_validate(ACCOUNT)
-        scheduling.apply_account(session, account, who="bench", now=ORIGIN, real=datetime.now(UTC))
-        scheduling.apply_campaign(session, CampaignDefinition.model_validate(CAMPAIGN), who="bench", now=ORIGIN)
+        defining.apply_account(session, account, who="bench", now=ORIGIN, real=datetime.now(UTC))
+        defining.apply_campaign(session, CampaignDefinition.model_validate(CAMPAIGN), who="bench", now=ORIGIN)
         clock.rehearse(session, origin_at=ORIGIN, speed=1.0)
     with connect(url) as connection:
         connection.execute("SET synchronous_commit = off")  # of the filling alone

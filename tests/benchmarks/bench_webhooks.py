@@ -18,7 +18,7 @@ import httpx
 
 from campaigns import clock, db
 from campaigns.embedded import Servers
-from campaigns.pipeline import scheduling
+from campaigns.pipeline import defining
 from campaigns.rules.definition import AccountDefinition
 from tests.benchmarks.load import SECRET
 from tests.benchmarks.results import Result
@@ -63,7 +63,7 @@ def _add_account(database_url: str) -> None:
     )
     with db.transaction(database_url) as session:
         moment = clock.read(session)
-        scheduling.apply_account(session, definition, who="bench", now=moment.now, real=moment.real)
+        defining.apply_account(session, definition, who="bench", now=moment.now, real=moment.real)
 
 
 @contextmanager

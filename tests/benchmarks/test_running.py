@@ -46,7 +46,7 @@ def test_tables_that_were_bare_while_they_were_filled_have_all_their_rules_again
         factories.campaign(session, now)
     with connect(database) as connection:
         before = tables(connection)
-        with bare_tables(connection):
+        with bare_tables(connection, "people", "prospects"):
             assert len(tables(connection)) < len(before) - 5
             fill(connection, "spring", 20, first=0, now=now)
         assert tables(connection) == before

@@ -22,13 +22,16 @@ CHANGING: dict[str, tuple[str, str]] = {
     "accounts apply": ("vapi.toml", "apply account:main"),
     "campaign apply": ("spring.toml", "apply campaign:spring"),
     "prospects import": ("people.csv --campaign spring", "import campaign:spring"),
-    "campaign start": ("spring", "start campaign:spring"),
+    "campaign start": ("spring --no-preflight --why insist", "start campaign:spring"),
     "campaign pause": ("spring --why script", "pause campaign:spring"),
     "campaign resume": ("spring --why mended", "resume campaign:spring"),
     "freeze": ("--why lunch", "freeze account:main"),
     "unfreeze": ("--why back", "unfreeze account:main"),
     "suppressions add": ("+12125550101 --why asked", "suppress person:"),
     "suppressions remove": ("+12125550101 --why letter", "lift suppression person:"),
+    "suppressions import": ("dnc.csv --why state", "suppress person:"),
+    "rules apply": ("rules.toml", "apply rule:US-TX"),
+    "rules remove": ("US-TX --why shipped", "remove rule:US-TX"),
     "calls review": (f"{LOST} --as answered --why heard", f"decide call:{LOST}"),
     "events retry": ("--all", "event tried again event:"),
     "events dismiss": ("{event} --why old", "event dismissed event:"),
@@ -37,7 +40,7 @@ CHANGING: dict[str, tuple[str, str]] = {
 READING = {
     *("accounts list", "accounts show", "audit", "calls list", "campaign list", "campaign preflight", "campaign show"),
     *("events counts", "events list", "outcomes export", "prospects imports", "prospects list", "prospects rejected"),
-    *("prospects trace", "status", "suppressions list"),
+    *("prospects trace", "rules list", "rules show", "status", "suppressions list"),
 }
 ELSEWHERE = {
     "calls hang-up",  # needs a provider: tests/cli/test_calls.py
@@ -56,6 +59,8 @@ def changed(outbound: Outbound, database: str) -> dict[str, Change]:
     outbound.write("vapi.toml", ACCOUNT)
     outbound.write("spring.toml", CAMPAIGN)
     outbound.write("people.csv", "phone\n+12125550101\n+12125550102\n")
+    outbound.write("dnc.csv", "phone\n+12125550101\n")
+    outbound.write("rules.toml", '[US-TX]\nhours = "Mon-Fri 10:00-18:00"\n')
     found: dict[str, Change] = {}
     last = 0
     for command, (arguments, _) in CHANGING.items():
@@ -95,7 +100,7 @@ def test_each_of_them_says_who_what_before_after_and_why(changed: dict[str, Chan
         assert change.before is not None or change.after is not None, command
         words = arguments.split()
         if "--why" in words:
-            assert change.why == words[words.index("--why") + 1], command
+            assert (change.why or "").endswith(words[words.index("--why") + 1]), command
     assert changed["freeze"].before == {"frozen": False, "because": None}
     assert changed["freeze"].after == {"frozen": True, "because": "lunch"}
 

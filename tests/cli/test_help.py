@@ -55,7 +55,7 @@ def test_the_nouns_and_verbs_are_all_there() -> None:
             "prospects trace",
             "outcomes export",
         ),
-        *(f"suppressions {verb}" for verb in ("add", "remove", "list")),
+        *(f"suppressions {verb}" for verb in ("add", "import", "remove", "list")),
         *(f"rules {verb}" for verb in ("list", "show", "apply", "remove")),
         *(f"events {verb}" for verb in ("list", "retry", "dismiss", "counts")),
     }

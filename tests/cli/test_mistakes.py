@@ -172,7 +172,8 @@ FILES = {
         ACCOUNT + 'api_key = "sk-live-1234"\n',
         (
             "file.toml: api_key: no such key; allowed here: base_url, calls_per_second, concurrency, control_hosts, "
-            "credential_id, key_env, name, number_concurrency, numbers, public_url, reserve, unresolved, webhook"
+            "credential_id, key_env, name, number_concurrency, number_per_day, numbers, public_url, reserve, "
+            "unresolved, webhook"
         ),
     ),
     "a rehearsal that anybody could post to": (

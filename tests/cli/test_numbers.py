@@ -35,7 +35,7 @@ def test_numbers_that_have_made_their_calls_are_named_with_when_the_next_is_free
         ["campaign", "apply", "spring.toml"],
         ["campaign", "apply", "other.toml"],
         ["prospects", "import", "people.csv", "--campaign", "spring"],
-        ["campaign", "start", "spring"],
+        ["campaign", "start", "spring", "--no-preflight", "--why", "nobody is called"],
     ):
         assert outbound(*command).code == 0
     assert outbound("campaign", "show", "spring", "--json").json()["held_up"] is None

@@ -17,7 +17,7 @@ from sqlalchemy import insert, select, text
 from campaigns import db
 from campaigns.cli import database as database_
 from campaigns.cli.files import whole_file
-from campaigns.cli.importing import _rejected_path, run_import
+from campaigns.cli.importing import rejected_path, run_import
 from campaigns.cli.outcomes import _records
 from campaigns.cli.output import counted, print_json, print_settings, print_table, say
 from campaigns.models import Campaign, Person, Prospect
@@ -32,7 +32,10 @@ def test_a_long_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown == "outbound: " + "word " * 60 + " and [bold] :smile:  [2J\n"
 
 
-def test_a_cell_is_neither_cut_nor_run_by_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cell_is_neither_cut_nor_run_by_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # which pytest gives to its workers
     print_table("People", ("name", "why"), [["x" * 150, "a\x1b[31m\r\nb :warning: [red]"]])
     shown = capsys.readouterr().out
     assert "x" * 150 in shown
@@ -116,12 +119,12 @@ def test_a_file_that_could_not_be_finished_is_not_there(tmp_path: Path) -> None:
 def test_rejected_rows_never_overwrite_a_file_unasked(tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
     file.touch()
-    assert _rejected_path(file, None) == tmp_path / "list.rejected.csv"
+    assert rejected_path(file, None) == tmp_path / "list.rejected.csv"
     (tmp_path / "list.rejected.csv").touch()
     (tmp_path / "list.rejected-2.csv").touch()
-    assert _rejected_path(file, None) == tmp_path / "list.rejected-3.csv"
-    assert _rejected_path(Path("-"), None) == Path("rejected.csv")
-    assert _rejected_path(file, tmp_path / "list.rejected.csv") == tmp_path / "list.rejected.csv"  # asked for
+    assert rejected_path(file, None) == tmp_path / "list.rejected-3.csv"
+    assert rejected_path(Path("-"), None) == Path("rejected.csv")
+    assert rejected_path(file, tmp_path / "list.rejected.csv") == tmp_path / "list.rejected.csv"  # asked for
 
 
 def test_whoever_has_no_name_still_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,9 +161,13 @@ def test_people_hours_and_requests_are_said(spring: Outbound, counts: Callable[[
 
 
 def test_costs_are_said_in_dollars_and_held_against_the_budget(spring: Outbound) -> None:
-    money = "[prices]\nplatform = 0.05\nvoice = 60\n[budget]\ntotal = 0.01\nper_day = 0.01\n"
+    money = "[prices]\nplatform = 0.05\nvoice = 60\n[budget]\ntotal = 61.0\nper_day = 61.0\n"
     spring.write(
-        "c.toml", CAMPAIGN + money + "[expected]\nanswered = 1\nno_answer = 0\nvoicemail = 0\nbusy = 0\nfailed = 0\n"
+        "c.toml",
+        'max_duration = "1m"\n'
+        + CAMPAIGN
+        + money
+        + "[expected]\nanswered = 1\nno_answer = 0\nvoicemail = 0\nbusy = 0\nfailed = 0\n",
     )
     assert spring("campaign", "apply", "c.toml").code == 0
     found = spring("campaign", "preflight", "spring", "--json").json()
@@ -171,7 +175,7 @@ def test_costs_are_said_in_dollars_and_held_against_the_budget(spring: Outbound)
     assert 0 < cost["least"] <= cost["expected"] <= cost["most"]
     assert cost["expected"] == pytest.approx(found["forecast"]["minutes"]["expected"] * 60.05, rel=0.1)
     said = {check["check"]: check for check in found["checks"]}
-    assert "the budget of 0.01 USD would be spent by about" in said["budget"]["say"]
+    assert "the budget of 61.00 USD would be spent by about" in said["budget"]["say"]
     assert said["daily budget"]["level"] == "warning"
     shown = spring("campaign", "preflight", "spring").out
     assert f"{cost['expected']:,.2f} USD" in shown

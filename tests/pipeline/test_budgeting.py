@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from campaigns import ledger
 from campaigns.errors import NotAllowed
 from campaigns.models import Call, Campaign, Change, Prospect
-from campaigns.pipeline import budgeting, dispatching, reporting, scheduling, settling, warning
+from campaigns.pipeline import budgeting, defining, dispatching, reporting, scheduling, settling, warning
 from campaigns.pipeline.settling import Ended
+from campaigns.rules.call_state import Evidence
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import CampaignDefinition
 from campaigns.rules.outcome import Ending, OutcomeClass
@@ -51,7 +52,7 @@ class Days:
     def end(self, call_id: UUID, cost: float) -> None:
         call = self.session.get_one(Call, call_id)
         locked = ledger.lock_all(self.session, [call.id], timing=TIMING)[call.id]
-        ledger.move(locked, ledger.Evidence.ENDED, now=self.now, real=REAL)
+        ledger.move(locked, Evidence.ENDED, now=self.now, real=REAL)
         done = Ending("done", OutcomeClass.COMPLETED, rang=True, complete=True, cost=Decimal(str(cost)))
         settling.settle(self.session, Ended(call.id, done, learned="asked"), now=self.now, timing=TIMING)
 
@@ -68,7 +69,7 @@ class Days:
 
     def apply(self, **changes: object) -> None:
         definition = CampaignDefinition.model_validate(factories.CAMPAIGN | TERMS | changes)
-        scheduling.apply_campaign(self.session, definition, who="ada", now=self.now)
+        defining.apply_campaign(self.session, definition, who="ada", now=self.now)
 
     def resume(self) -> CampaignState:
         return scheduling.command(self.session, "spring", Command.RESUME, who="ada", now=self.now)

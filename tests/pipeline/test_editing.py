@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns.models import Call, PhoneNumber
-from campaigns.pipeline import editing, scheduling
+from campaigns.pipeline import defining, editing, scheduling
 from campaigns.pipeline.editing import Edit, Effects
 from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import CampaignDefinition
@@ -36,7 +36,7 @@ def effects(session: Session, edit: Edit, now: datetime, *, limit: int = 100) ->
 
 def apply(session: Session, now: datetime, **changes: Any) -> None:
     definition = CampaignDefinition.model_validate(factories.CAMPAIGN | changes)
-    applied = scheduling.apply_campaign(session, definition, who="ada", now=now)
+    applied = defining.apply_campaign(session, definition, who="ada", now=now)
     scheduling.reschedule(session, applied.id, after_id=0, limit=100, now=now)
 
 

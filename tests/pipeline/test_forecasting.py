@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.facts import about_campaigns, gather, gather_alike
 from campaigns.models import Account, Campaign, Consent, Pace, Person, Prospect
-from campaigns.pipeline import forecasting, scheduling, suppressing, warning
+from campaigns.pipeline import defining, forecasting, scheduling, suppressing, warning
 from campaigns.pipeline.forecasting import Forecast, Left, Outlook
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.definition import CampaignDefinition
@@ -150,7 +150,7 @@ def test_lines_and_pace_are_shared_by_weight_and_capped(session: Session, now: d
 
     def means(**changes: object) -> tuple[int, float]:
         definition = CampaignDefinition.model_validate(spring.definition | changes)
-        scheduling.apply_campaign(session, definition, who="test", now=now)
+        defining.apply_campaign(session, definition, who="test", now=now)
         facts = about_campaigns(session, [spring.id])[spring.id]
         found = forecasting.terms(session, facts, real=now, speed=2.0)
         assert found.shared_with == {"autumn": 1}

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import db
 from campaigns.models import Account, Campaign, Home
-from campaigns.pipeline import calling, halting, ingesting, recovering, scheduling
+from campaigns.pipeline import calling, defining, halting, ingesting, recovering, scheduling
 from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import CampaignDefinition
 from campaigns.vapi.records import Placed
@@ -53,11 +53,11 @@ def test_a_freeze_a_campaign_that_is_applied_and_an_intent_do_not_wait_in_a_circ
             assert go_on.wait(60)
         return really(session, kind, *which)
 
-    monkeypatch.setattr(scheduling, "lock_to_change", gate)
+    monkeypatch.setattr(defining, "lock_to_change", gate)
     definition = CampaignDefinition.model_validate(factories.CAMPAIGN | {"weight": 2})
     with ThreadPoolExecutor(1) as pool:
         applied = pool.submit(
-            alone, database, partial(scheduling.apply_campaign, definition=definition, who="test", now=now)
+            alone, database, partial(defining.apply_campaign, definition=definition, who="test", now=now)
         )
         assert reached.wait(60)
         freeze = partial(scheduling.set_frozen, frozen=True, who="test", now=now, why=None)
@@ -122,7 +122,9 @@ def test_calls_that_are_taken_in_do_not_deadlock_with_late_reports_of_the_same_p
         really(*given, **more)
 
     monkeypatch.setattr(recovering, "_withdraw_unsent", gate)
-    take_in = partial(recovering.take_in, account_id=account_id, placed=placed, now=now, real=REAL, timing=TIMING)
+    take_in = partial(
+        recovering.take_in, account_id=account_id, placed=placed, who="ada", now=now, real=REAL, timing=TIMING
+    )
     apply = partial(ingesting.apply, event_ids=reports, now=now, real=REAL, timing=TIMING)
     with ThreadPoolExecutor(1) as pool:
         taken = pool.submit(alone, database, take_in)

@@ -76,10 +76,10 @@ def test_every_change_says_who_what_and_why(session: Session, now: datetime) -> 
     overruling.remove(session, "US-WA", who="bob", why="counsel changed its mind", now=now)
     found = session.scalars(select(Change).where(Change.subject.like("rule:%")).order_by(Change.id)).all()
     assert [(each.what, each.subject, each.who, each.why) for each in found] == [
-        ("apply rule", "rule:US-NY", "ada", None),
-        ("apply rule", "rule:US-WA", "ada", "counsel said so"),
-        ("apply rule", "rule:US-NY", "ada", None),
-        ("remove rule", "rule:US-WA", "bob", "counsel changed its mind"),
+        ("apply", "rule:US-NY", "ada", None),
+        ("apply", "rule:US-WA", "ada", "counsel said so"),
+        ("apply", "rule:US-NY", "ada", None),
+        ("remove", "rule:US-WA", "bob", "counsel changed its mind"),
     ]
     assert found[2].before == STRICTER["US-NY"]
     assert found[2].after == again["US-NY"]

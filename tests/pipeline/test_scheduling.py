@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from campaigns import clock, db, ledger
 from campaigns.errors import NotAllowed, UnknownName
 from campaigns.models import Account, Call, Change, PhoneNumber, Prospect, Rehearsal
-from campaigns.pipeline import exporting, halting, reporting, scheduling, warning
+from campaigns.pipeline import defining, exporting, halting, reporting, scheduling, warning
+from campaigns.pipeline.tracing import waiting
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import CampaignState, Command
 from campaigns.rules.definition import AccountDefinition, CampaignDefinition
@@ -27,9 +28,9 @@ def command(session: Session, wanted: Command, now: datetime, why: str | None = 
     return scheduling.command(session, "spring", wanted, who="ada", now=now, why=why)
 
 
-def apply(session: Session, now: datetime, **changes: Any) -> scheduling.Applied:
+def apply(session: Session, now: datetime, **changes: Any) -> defining.Applied:
     definition = CampaignDefinition.model_validate(factories.CAMPAIGN | changes)
-    return scheduling.apply_campaign(session, definition, who="ada", now=now)
+    return defining.apply_campaign(session, definition, who="ada", now=now)
 
 
 def everybody(session: Session) -> list[Prospect]:
@@ -68,7 +69,7 @@ def test_the_definition_survives_the_database(session: Session, now: datetime) -
             "retry": {"no_answer": ["90s", "1d"], "counts": ["no_answer"]},
         }
     )
-    applied = scheduling.apply_campaign(session, definition, who="ada", now=now)
+    applied = defining.apply_campaign(session, definition, who="ada", now=now)
     session.expire_all()
     stored = session.get_one(scheduling.Campaign, applied.id).definition
     assert CampaignDefinition.model_validate(stored) == definition
@@ -231,7 +232,7 @@ def test_whoever_a_campaign_left_is_named_and_exported_with_why(session: Session
     factories.prospect(session, campaign, now, state_why="again after busy")
     advance(session, now=now)
     session.flush()
-    (listed,) = reporting.people(session, campaign.id, state=ProspectState.EXPIRED, incidents=False, limit=10)
+    (listed,) = waiting.people(session, campaign.id, state=ProspectState.EXPIRED, incidents=False, limit=10, now=now)
     (row,) = exporting.page(session, campaign.id).rows
     why = "the campaign ended first; was waiting: again after busy"
     assert (listed.state, listed.reason) == ("expired", why)
@@ -286,7 +287,7 @@ def test_a_stopped_account_starts_again_when_its_file_is_applied(session: Sessio
     halting.stop_account(session, account.id, "the key is refused", now=now)
     assert [each.what for each in warning.troubles(session)] == ["account main is stopped: the key is refused"]
     definition = AccountDefinition.model_validate(factories.ACCOUNT)
-    again = scheduling.apply_account(session, definition, who="ada", now=now, real=now)
+    again = defining.apply_account(session, definition, who="ada", now=now, real=now)
     assert again.changed == ("it may dial again",)
     assert session.get_one(Account, account.id).stop_reason is None
     assert warning.troubles(session) == []

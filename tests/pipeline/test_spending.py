@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from campaigns import db
 from campaigns.errors import CallRefused, CallUnclear, Throttled
 from campaigns.models import Call, Campaign, Change, Prospect, Spending
-from campaigns.pipeline import calling, dispatching, recovering, reviewing, scheduling, settling, withdrawing
+from campaigns.pipeline import calling, defining, dispatching, recovering, reviewing, settling, withdrawing
 from campaigns.pipeline.reviewing import Decision
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState, Evidence
@@ -253,7 +253,7 @@ def test_a_call_that_a_restored_ledger_takes_in_is_counted(session: Session, now
         phone_number_id="number-1",
         created_at=now,
     )
-    recovering.take_in(session, campaign.account_id, lost, now=now, real=REAL, timing=TIMING)
+    recovering.take_in(session, campaign.account_id, lost, who="ada", now=now, real=REAL, timing=TIMING)
     assert sums(session, campaign.id) == (NOTHING, WORST)
     assert who.state is ProspectState.IN_CALL
 
@@ -263,7 +263,7 @@ def test_a_call_that_a_restored_ledger_takes_in_is_counted(session: Session, now
 
 def apply(session: Session, now: datetime, **changes: object) -> None:
     definition = CampaignDefinition.model_validate(factories.CAMPAIGN | changes)
-    scheduling.apply_campaign(session, definition, who="ada", now=now)
+    defining.apply_campaign(session, definition, who="ada", now=now)
 
 
 def test_a_budget_that_is_given_later_counts_what_was_spent_and_what_goes_on(session: Session, now: datetime) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from campaigns import ledger
 from campaigns.errors import InvalidInput, UnknownName
 from campaigns.models import Campaign, Change, Consent, Event, Outcome, Person, Prospect, Ruling, Suppression
-from campaigns.pipeline import scheduling, suppressing, tracing
+from campaigns.pipeline import defining, scheduling, suppressing, tracing
 from campaigns.pipeline.tracing import Story
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import Command
@@ -200,7 +200,7 @@ def test_who_did_what_to_the_campaign_the_rules_and_the_person_is_told(
     change("loosen", "rule:US-FL", why="of somewhere else")
     change("freeze", "account:main", why="lunch")
     change("decide", f"call:{call.id}", after={"result": "busy"}, why="heard it")
-    scheduling.apply_campaign(session, _edited(windows="Mon-Fri 09:00-17:00"), who="ada", now=at)
+    defining.apply_campaign(session, _edited(windows="Mon-Fri 09:00-17:00"), who="ada", now=at)
     session.add(Consent(person_id=someone.person_id, source="web form", obtained_at=now, proof="form 7", created_at=at))
     suppressing.suppress(session, NUMBER, campaign_id=campaign.id, reason="by mail", who="bob", now=at)
     suppressing.lift(session, NUMBER, campaign_id=campaign.id, who="eve", why="in writing", now=at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from campaigns.errors import InvalidDefinition
 from campaigns.rules import calling_rules
-from campaigns.rules.calling_rules import CapEvent
+from campaigns.rules.calling_rules import CapEvent, rows
 from campaigns.rules.caps import Cap, Reached, Rung, reached
+from campaigns.rules.consent import RecordedConsent
 from campaigns.rules.definition import CampaignDefinition, read_definition
 from campaigns.rules.eligibility import Allowed, Reason, Refused, decide, when_due
 from campaigns.rules.prospect_state import ProspectState
@@ -156,14 +158,15 @@ def test_a_cap_for_good_holds_the_person() -> None:
     [
         ("all", {}, True),
         ("artificial_voice", {}, True),
-        ("without_consent", {"consented": True}, False),
-        ("without_consent", {"consented": False, "consent_needed": False}, True),
+        ("without_consent", {"consent": RecordedConsent("written")}, False),
+        ("without_consent", {"consent": None, "consent_needs": ()}, True),
+        ("without_consent", {"consent": RecordedConsent("express", withdrawn=True), "consent_needs": ()}, True),
         ("debt_collection", {}, False),
         ("debt_collection", {"debt_collection": True}, True),
     ],
 )
 def test_a_cap_binds_the_calls_that_it_is_about(
-    counts: calling_rules.Counts, changes: dict[str, bool], *, binds: bool
+    counts: calling_rules.Counts, changes: dict[str, Any], *, binds: bool
 ) -> None:
     cap = replace(FLORIDA, counts=counts, calls=1)
     found = decide(facts(caps=(cap,), rung=(Rung(NOON - HOUR),), **changes), NOON)
@@ -172,7 +175,7 @@ def test_a_cap_binds_the_calls_that_it_is_about(
 
 def test_a_cap_of_no_calls_without_an_event_is_no_rule() -> None:
     with pytest.raises(InvalidDefinition, match="permits at least one call"):
-        calling_rules._cap({"calls": 0, "days": 1, "counts": "all"})
+        rows._cap({"calls": 0, "days": 1, "counts": "all"})
 
 
 @pytest.mark.parametrize(

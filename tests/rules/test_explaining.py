@@ -86,8 +86,8 @@ def test_what_holds_everybody_up_is_told_beside_the_hour() -> None:
 
 
 def test_who_is_never_called_as_things_are_is_told_why() -> None:
-    found = why(NOON, consented=False)
-    assert (found.due_at, found.because) == (None, ("consent is needed here and none is recorded",))
+    found = why(NOON, consent=None)
+    assert (found.due_at, found.because) == (None, ("written consent is needed in US, none is recorded",))
 
 
 def test_a_moment_is_shown_by_both_clocks() -> None:

@@ -26,7 +26,7 @@ from sqlalchemy import make_url
 from campaigns import clock, db
 from campaigns.cli.up import WEB
 from campaigns.embedded import Servers
-from campaigns.pipeline import scheduling
+from campaigns.pipeline import defining
 from campaigns.rules.definition import AccountDefinition
 from tests import databases
 
@@ -155,7 +155,7 @@ def apply(url: str, accounts: list[dict[str, Any]]) -> None:
         moment = clock.read(session)
         for values in accounts:
             definition = AccountDefinition.model_validate({"key_env": "VAPI_API_KEY", **values})
-            scheduling.apply_account(session, definition, who="test", now=moment.now, real=moment.real)
+            defining.apply_account(session, definition, who="test", now=moment.now, real=moment.real)
     engine.dispose()
 
 
