@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from campaigns.rules.calling_rules import applicable
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.eligibility import CLOSING, Facts, Reason, Refused, decide, when_due
 from campaigns.rules.windows import CallingWindow, ZonedWindow, is_open
@@ -60,22 +59,6 @@ def explain(facts: Facts, now: datetime, *, names: Names, wish: str | None = Non
     return Explanation(due_at, tuple(because), held_up)
 
 
-def who_says(
-    window: CallingWindow, country: str | None, states: Collection[str], zones: Collection[str]
-) -> dict[ZonedWindow, list[str]]:
-    """The hours that bind a person, each with whose they are: the campaign's, a state's, a country's."""
-    names: dict[ZonedWindow, list[str]] = defaultdict(list)
-    places = [ZoneInfo(zone) for zone in dict.fromkeys(zones)]
-    for zone in places:
-        names[ZonedWindow(window, zone)].append("the campaign")
-    for row in applicable(country, states).jurisdictions:
-        own = [row.zone] if row.zone is not None else []
-        for zone in dict.fromkeys([*places, *own]):
-            if row.window is not None:
-                names[ZonedWindow(row.window, zone)].append(row.name)
-    return names
-
-
 def shown(at: datetime, zone: ZoneInfo | None) -> str:
     """A moment by the clocks of a zone, and in UTC."""
     utc = at.astimezone(UTC)
@@ -89,13 +72,16 @@ def shown(at: datetime, zone: ZoneInfo | None) -> str:
 def _shut(
     windows: Collection[ZonedWindow], earliest: datetime, due_at: datetime, when: str, names: Names
 ) -> Iterator[str]:
-    """Who permits no call a moment before `due_at`, in which hours, and what the time is there."""
+    """Who permits no call a moment before `due_at`, or on a day on the way, in which hours, and what the time is then."""
     found: dict[tuple[str, CallingWindow], list[str]] = defaultdict(list)
     for rule in windows:
-        if is_open([rule], due_at - _A_MOMENT, closing=CLOSING):
-            continue
         local = earliest.astimezone(rule.zone)
-        if not is_open([rule], earliest, closing=timedelta(0)):
+        special = list(_special(rule, local.date(), due_at.astimezone(rule.zone).date()))
+        if is_open([rule], due_at - _A_MOMENT, closing=CLOSING) and not special:
+            continue
+        if special:
+            there = f"{_listed(special)} in {rule.zone.key}"
+        elif not is_open([rule], earliest, closing=timedelta(0)):
             there = f"it is {local:%a %H:%M} in {rule.zone.key} {when}"
         elif not is_open([rule], earliest, closing=CLOSING):
             there = f"it is {local:%H:%M} in {rule.zone.key} {when}: none begins in the last two minutes"
@@ -104,6 +90,14 @@ def _shut(
         found[_listed(names.get(rule, ["the calling rules"])), rule.window].append(there)
     for (who, window), places in found.items():
         yield f"{who}: calls only {window.describe()}, and {_listed(places)}"
+
+
+def _special(rule: ZonedWindow, first: date, last: date) -> Iterator[str]:
+    """The holidays and closed dates from `first` until `last`: no call is made for them."""
+    if rule.days is not None:
+        for day in (first + timedelta(days=turn) for turn in range((last - first).days)):
+            if (name := rule.days.name_of(day)) is not None:
+                yield f"{day:%a %Y-%m-%d} is {name}"
 
 
 def _held_up(facts: Facts) -> Iterator[str]:

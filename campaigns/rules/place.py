@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import Final
 
-from campaigns.rules.calling_rules import Applicable, Rulebook, lookup, zoned_windows
+from campaigns.rules.calling_rules import Applicable, Rulebook, lookup, named_windows
 from campaigns.rules.calling_rules.special_days import Dates, HolidayHours
 from campaigns.rules.caps import Cap
 from campaigns.rules.consent import ConsentNeed, Purpose
@@ -41,6 +42,8 @@ class Place:
     zones: tuple[str, ...]
     """Where they may be, or are taken to be; empty: unknown."""
     windows: Together
+    says: Mapping[ZonedWindow, Sequence[str]]
+    """Whose each of the windows is: the campaign's, a state's, a country's."""
     voice_blocked: str | None
     consent_needs: tuple[ConsentNeed, ...]
     caps: tuple[Cap, ...]
@@ -63,15 +66,18 @@ def place(terms: Terms, book: Rulebook, country: str | None, states: tuple[str, 
     """What applies to people who may be in any of these states and on any of these clocks."""
     rules = book.applicable(country or terms.fallback_country, states)
     zones = zones or terms.fallback_zones
-    own = (
-        () if terms.window is None else tuple(ZonedWindow(terms.window, zone_named(zone), terms.days) for zone in zones)
-    )
+    says: dict[ZonedWindow, list[str]] = {}
+    if terms.window is not None:
+        says = {ZonedWindow(terms.window, zone_named(zone), terms.days): ["the campaign"] for zone in zones}
+    for window, names in named_windows(rules, zones).items():
+        says.setdefault(window, []).extend(names)
     blocked = (row.code for row in rules.jurisdictions if row.artificial_voice_blocked and terms.purpose == "sales")
     needs = (ConsentNeed(row.consent_for(terms.purpose), row.code, row.consent_valid) for row in rules.jurisdictions)
     return Place(
         applicable=rules,
         zones=zones,
-        windows=Together(own + zoned_windows(rules, zones)),
+        windows=Together(says),
+        says=says,
         voice_blocked=next(blocked, None),
         consent_needs=tuple(need for need in needs if need.level != "none"),
         caps=tuple(

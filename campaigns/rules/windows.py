@@ -96,6 +96,9 @@ class SpecialDays(Protocol):
     def dates(self) -> int:
         """How many single dates may be closed, besides holidays that come each year."""
 
+    def name_of(self, day: date, /) -> str | None:
+        """What makes the date another one; None for a day like others."""
+
     def remaining(self, day: date, /) -> tuple[Interval, ...] | None:
         """The hours of the date outside of which a window is closed; None: nothing is different."""
 

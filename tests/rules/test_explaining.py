@@ -10,10 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from campaigns.rules.calling_rules import SHIPPED
 from campaigns.rules.campaign_state import CampaignState
+from campaigns.rules.definition import CampaignDefinition
 from campaigns.rules.eligibility import Facts, when_due
-from campaigns.rules.explaining import Explanation, explain, shown, who_says
+from campaigns.rules.explaining import Explanation, explain, shown
+from campaigns.rules.place import Terms, place, terms_of
 from campaigns.rules.windows import CallingWindow, ZonedWindow
+from tests import factories
 from tests.rules.test_eligibility import NOON, facts
 
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
@@ -22,8 +26,8 @@ LUNCH = CallingWindow.parse("Mon-Sun 09:00-12:00, 13:00-20:00")
 
 
 def why(now: datetime, **changes: Any) -> Explanation:
-    places = [rule.zone.key for rule in changes.get("windows", facts().windows)]
-    names = who_says(CAMPAIGN, "US", ["US-FL"], places)
+    zones = tuple(sorted({rule.zone.key for rule in changes.get("windows", facts().windows)}))
+    names = place(Terms(CAMPAIGN), SHIPPED, "US", ("US-FL",), zones).says
     return explain(facts(**changes), now, names=names, wish="again after busy")
 
 
@@ -88,6 +92,21 @@ def test_what_holds_everybody_up_is_told_beside_the_hour() -> None:
 def test_who_is_never_called_as_things_are_is_told_why() -> None:
     found = why(NOON, consent=None)
     assert (found.due_at, found.because) == (None, ("written consent is needed in US, none is recorded",))
+
+
+def test_holidays_and_closed_dates_on_the_way_are_named_with_whose_they_are() -> None:
+    definition = CampaignDefinition.model_validate(
+        factories.CAMPAIGN | {"windows": "Mon-Fri 09:00-20:00", "blackout": ["2027-12-28"]}
+    )
+    where = place(terms_of(definition), SHIPPED, "US", ("US-AL",), ("America/Chicago",))
+    thursday = datetime(2027, 12, 24, 3, tzinfo=UTC)  # 21:00 on the 23rd, before Alabama's Christmas
+    found = explain(facts(windows=where.windows), thursday, names=where.says)
+    assert found.due_at == datetime(2027, 12, 27, 15, tzinfo=UTC)
+    assert any(line.startswith("Alabama: ") and "Fri 2027-12-24 is Christmas" in line for line in found.because)
+    monday = datetime(2027, 12, 28, 3, tzinfo=UTC)
+    found = explain(facts(windows=where.windows), monday, names=where.says)
+    assert found.due_at == datetime(2027, 12, 29, 15, tzinfo=UTC)
+    assert "Tue 2027-12-28 is a closed date in America/Chicago" in found.because[0]
 
 
 def test_a_moment_is_shown_by_both_clocks() -> None:

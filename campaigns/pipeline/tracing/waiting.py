@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from campaigns.facts import about_campaigns, gather
 from campaigns.models import Call, Person, Prospect
 from campaigns.rules.eligibility import Reason
-from campaigns.rules.explaining import explain, who_says
+from campaigns.rules.explaining import explain
+from campaigns.rules.place import place
 from campaigns.rules.prospect_state import ProspectState
 
 SOON = "called as soon as a line and a send slot are free"
@@ -39,8 +40,9 @@ def next_calls(session: Session, prospects: Iterable[Prospect], *, now: datetime
         campaigns = about_campaigns(session, {prospect.campaign_id for prospect in lot})
         facts = gather(session, [prospect.id for prospect in lot], campaigns=campaigns)
         for prospect in lot:
-            windows = campaigns[prospect.campaign_id].definition.windows
-            says = who_says(windows, prospect.country, prospect.states, prospect.zones)
+            campaign = campaigns[prospect.campaign_id]
+            where = (prospect.country, tuple(sorted(prospect.states)), tuple(sorted(prospect.zones)))
+            says = place(campaign.terms, campaign.rules, *where).says
             kept = in_words(prospect.state_why)
             wish = kept if kept and prospect.calls else "the list says"
             due_at = prospect.due_at or now

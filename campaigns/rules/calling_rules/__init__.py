@@ -6,7 +6,15 @@ the European one. Where the place is unknown or unlisted there is a refusal with
 
 from __future__ import annotations
 
-from campaigns.rules.calling_rules.book import SHIPPED, Applicable, Rulebook, applicable, lookup, zoned_windows
+from campaigns.rules.calling_rules.book import (
+    SHIPPED,
+    Applicable,
+    Rulebook,
+    applicable,
+    lookup,
+    named_windows,
+    zoned_windows,
+)
 from campaigns.rules.calling_rules.rows import CapEvent, Counts, Jurisdiction
 
 __all__ = [
@@ -18,5 +26,6 @@ __all__ = [
     "Rulebook",
     "applicable",
     "lookup",
+    "named_windows",
     "zoned_windows",
 ]

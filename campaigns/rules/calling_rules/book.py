@@ -61,16 +61,21 @@ def applicable(country: str | None, states: Collection[str]) -> Applicable:
 
 
 def zoned_windows(applicable: Applicable, zones: Collection[str]) -> tuple[ZonedWindow, ...]:
-    """Every hour rule in every zone where the person may be. Empty, which is never open, where either is unknown.
+    """What `named_windows` says, without the names."""
+    return tuple(named_windows(applicable, zones))
+
+
+def named_windows(applicable: Applicable, zones: Collection[str]) -> dict[ZonedWindow, list[str]]:
+    """Every hour rule in every zone where the person may be, each with whose it is: neighbouring states often share
+    their hours. Empty, which is never open, where either is unknown.
 
     A recommended window stands in where there is no rule, so it yields to a member's own rule. InvalidInput for a zone
     that does not exist.
     """
     if applicable.refusal is not None or not zones:
-        return ()
+        return {}
     has_member_with_window = {row.parent for row in applicable.jurisdictions if row.window is not None}
-    # A dictionary for its order without repetition: neighbouring states often share their hours.
-    rules: dict[ZonedWindow, None] = {}
+    rules: dict[ZonedWindow, list[str]] = {}
     for row in applicable.jurisdictions:
         dates = row.holidays.dates(applicable.states)
         window = row.window
@@ -80,8 +85,8 @@ def zoned_windows(applicable: Applicable, zones: Collection[str]) -> tuple[Zoned
             window = _ALL_DAY  # its hours yield, its holidays do not
         own = () if row.zone is None else (row.zone,)
         for zone in (*map(zone_named, sorted(zones)), *own):
-            rules[ZonedWindow(window, zone, dates)] = None
-    return tuple(rules)
+            rules.setdefault(ZonedWindow(window, zone, dates), []).append(row.name)
+    return rules
 
 
 @lru_cache(maxsize=1024)  # some hundred combinations of states occur; each is asked for once per person

@@ -69,6 +69,15 @@ class Dates:
         left = [hours for each in self.holidays if (hours := each.remaining(day)) is not None]
         return reduce(overlap, left) if left else None
 
+    def name_of(self, day: date) -> str | None:
+        """Which holiday that date is, or that it is closed, or the day before a holiday; None for another day."""
+        if day in self.closed:
+            return "a closed date"
+        if day in self.open:
+            return None
+        name = next((found for each in self.holidays if (found := each.name_of(day))), None)
+        return name or (None if self.remaining(day) is None else "the day before a holiday")
+
     def named(self, first: date, days: int) -> Iterator[tuple[date, str]]:
         """Each of so many dates from `first` on that is special, and why."""
         for day in (first + timedelta(days=turn) for turn in range(days)):
