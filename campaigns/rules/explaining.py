@@ -72,7 +72,7 @@ def shown(at: datetime, zone: ZoneInfo | None) -> str:
 def _shut(
     windows: Collection[ZonedWindow], earliest: datetime, due_at: datetime, when: str, names: Names
 ) -> Iterator[str]:
-    """Who permits no call a moment before `due_at`, or on a day on the way, in which hours, and what the time is then."""
+    """Who permits no call a moment before `due_at`, or on a day on the way, in which hours, and what time it is."""
     found: dict[tuple[str, CallingWindow], list[str]] = defaultdict(list)
     for rule in windows:
         local = earliest.astimezone(rule.zone)

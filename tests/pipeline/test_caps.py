@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from campaigns import clock, db, facts
 from campaigns.models import Account, Call, Outcome, Prospect
-from campaigns.pipeline import calling, dispatching, settling
+from campaigns.pipeline import calling, dispatching, settling, withdrawing
 from campaigns.pipeline.settling import Ended
 from campaigns.rules.call_state import CallState, Evidence
 from campaigns.rules.eligibility import Facts
@@ -21,7 +21,7 @@ from campaigns.rules.outcome import Ending, OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
 from campaigns.rules.timing import Timing
 from tests import factories
-from tests.pipeline.placing import REAL, TIMING, claim, prepare
+from tests.pipeline.placing import REAL, TIMING, accepted, claim, prepare, record
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -140,6 +140,22 @@ def test_after_a_call_the_person_is_due_when_the_cap_permits(session: Session, n
     assert person.due_at == now + DAY
     assert person.state_why is not None
     assert "again after busy" in person.state_why
+
+
+def test_a_call_that_waits_for_a_line_is_within_the_cap_that_it_reaches(session: Session, now: datetime) -> None:
+    account = factories.account(session, now)
+    person = factories.prospect(session, one_a_day(session, now, "mine"), now)
+    (call_id,) = claim(session, account.id, now)
+    call = session.get_one(Call, call_id)
+    assert prepare(session, call_id, now) is not None
+    blocked = {"subscriptionLimits": {"concurrencyBlocked": True, "remainingConcurrentCalls": 0}}
+    record(session, call, accepted(call, now, **blocked), now)
+    past(session, person, now - 2 * DAY)  # another one, of which nothing is left to count
+    session.flush()
+    assert withdrawing.unwanted(session, now=now, real=REAL, limit=10) == []
+    past(session, person, now - HOUR, state=CallState.ENDED)
+    session.flush()
+    assert withdrawing.unwanted(session, now=now, real=REAL, limit=10) == [(call_id, account.id)]
 
 
 def _end(session: Session, call_id: Any, now: datetime, ending: Ending) -> None:
