@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from typer.main import get_command
 
 from campaigns.cli.outbound import app
+from campaigns.rules.definition import CampaignDefinition, read_definition
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -88,6 +90,13 @@ class Reader:
         for process in reversed(self.background):
             process.send_signal(signal.SIGINT)
             process.wait(60)
+
+
+def test_the_readme_shows_every_key_of_a_campaign() -> None:
+    (text,) = (block for block in blocks("toml") if block.startswith("# everything.toml"))
+    shown = tomllib.loads(text)
+    read_definition(CampaignDefinition, shown, source="README")
+    assert CampaignDefinition.model_fields.keys() - shown.keys() == {"assistant", "squad_id", "squad"}  # in its stead
 
 
 @pytest.fixture
