@@ -6,14 +6,15 @@ AREAS = (
     201,
     202,
     203,
-    207,
     212,
     215,
     216,
-    240,
+    223,
+    234,
+    252,
     267,
+    272,
     276,
-    301,
     302,
     304,
     315,
@@ -23,15 +24,15 @@ AREAS = (
     339,
     347,
     351,
+    380,
     401,
     404,
-    410,
     412,
     413,
     419,
     434,
     440,
-    443,
+    445,
     470,
     475,
     478,
@@ -55,7 +56,6 @@ AREAS = (
     631,
     640,
     646,
-    667,
     678,
     680,
     681,
@@ -105,7 +105,9 @@ AREAS = (
     980,
     984,
 )
-"""Area codes on the east coast of the United States that lie in one zone."""
+"""Area codes in the east of the United States that lie in one zone, and in which no rule says how often a person may
+be called: who is called often here is not to wait for a day.
+"""
 
 NAME = "Nobody Inparticular"  # may not be in any log
 

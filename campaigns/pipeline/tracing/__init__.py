@@ -21,6 +21,7 @@ from campaigns.rules.explaining import shown
 
 MOST_CHANGES = 500  # of campaigns and accounts: a hundred pages; who wants more asks for the audit
 EVERYWHERE = "every campaign"
+US = "outbound"  # in the audit, where nobody else did it
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ def _zone(prospect: Prospect) -> ZoneInfo | None:
 
 
 def _by(who: str | None) -> str:
-    return "" if who is None else f" by {who}"
+    return "" if who in (None, US) else f" by {who}"
 
 
 def _value(value: object) -> str:
