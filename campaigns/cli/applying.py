@@ -91,7 +91,7 @@ def _print(edit: Edit, effects: Effects, *, preview: bool) -> None:
     if preview and not edit.changes:
         typer.echo(f"campaign {edit.after.name} is already like that")
     if edit.touches_people:
-        typer.echo(f"of {effects.people:,} people who wait or are held, {_for_whom(effects)}")
+        typer.echo(f"of {effects.people:,} people who wait or are held: {_for_whom(effects)}")
     if edit.changes and edit.live_calls:
         typer.echo(f"{edit.live_calls:,} calls that go on keep the terms with which they were placed")
     if preview:
@@ -102,14 +102,14 @@ def _for_whom(effects: Effects) -> str:
     parts = [
         f"{number:,} {what}"
         for number, what in (
-            (effects.later, "are due later"),
-            (effects.earlier, "are due earlier"),
-            (effects.waiting, "are called after all"),
+            (effects.later, "due later"),
+            (effects.earlier, "due earlier"),
+            (effects.waiting, "called after all"),
         )
         if number
     ]
-    parts += [f"{number:,} become {state} ({reason})" for (state, reason), number in sorted(effects.becomes.items())]
-    return ", ".join(parts) or "nobody is due at another time"
+    parts += [f"{number:,} {state} ({reason})" for (state, reason), number in sorted(effects.becomes.items())]
+    return ", ".join(parts) or "nobody at another time"
 
 
 def _as_json(edit: Edit | None, effects: Effects) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def test_what_an_edit_changes_is_shown_before_it_is_done(outbound: Outbound) -> 
     assert preview.err == "nothing was changed; without --preview it is\n"
     assert "What would change of spring" in preview.out
     assert "20:00-09:00 goes over midnight" in preview.out
-    assert "of 2 people who wait or are held, " in preview.out
+    assert "of 2 people who wait or are held: " in preview.out
     shown = outbound("campaign", "show", "spring", "--json").json()
     assert shown["definition"]["weight"] == 1
     assert outbound("campaign", "apply", "spring.toml", "--dry-run", "--json").json()["preview"] is True

@@ -48,6 +48,8 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield key, ", ".join(_readable(each) for each in value)
         case bool():
             yield key, "true" if value else "false"
+        case 0.0 if key.startswith("prices."):
+            return  # a component without a price was not written
         case _:
             yield key, str(value) if key.startswith("variables.") else _readable(value)
 
