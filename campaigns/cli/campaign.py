@@ -63,7 +63,7 @@ def _require_preflight(name: str) -> None:
                 return  # the command itself says so, and what to do
         found = examine(url, name)
     for check in (*found.errors, *found.warnings):
-        say(f"{check.what}: {check.say}")
+        say(f"{check.level}: {check.what}: {check.say}")
     if found.errors:
         raise NotAllowed(
             f"campaign {name} is not started: mend this, or insist with "

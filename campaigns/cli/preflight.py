@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -90,7 +90,7 @@ def examine(url: str, name: str) -> Preflight:
     checks += _judge_people(campaign, outlook, missing)
     checks += _judge_standing(campaign, asleep)
     if forecast is not None:
-        checks += _judge_forecast(definition, forecast, zone)
+        checks += _judge_forecast(campaign, forecast, zone, now=time.now)
     return Preflight(name, time.now, zone, definition, checks, outlook, terms, forecast, samples)
 
 
@@ -126,7 +126,7 @@ def _judge_people(campaign: CampaignFacts, outlook: Outlook, gaps: Sequence[Gap]
         say = f"{outlook.review:,} wait for a decision: `outbound calls review` shows them"
         yield Check("people in review", Level.WARNING, say)
     if outlook.rejected:
-        say = f"{outlook.rejected:,} of the lists could not be used: `outbound prospects rejected` says why"
+        say = f"{outlook.rejected:,} rows of the lists could not be used: `outbound prospects imports` shows of which"
         yield Check("rejected rows", Level.NOTE, say)
     for gap in gaps:
         everybody = gap.count >= outlook.call + sum(left.count for left in outlook.hold)
@@ -156,8 +156,8 @@ def _judge_standing(campaign: CampaignFacts, asleep: Sequence[str]) -> Iterator[
         yield Check("workers", Level.OK, "run")
 
 
-def _judge_forecast(definition: CampaignDefinition, forecast: Forecast, zone: tzinfo) -> Iterator[Check]:
-    expected = forecast.expected
+def _judge_forecast(campaign: CampaignFacts, forecast: Forecast, zone: tzinfo, *, now: datetime) -> Iterator[Check]:
+    definition, expected = campaign.definition, forecast.expected
     if expected.expired:
         say = (
             f"about {expected.expired:,} people would be left over at its ends_at: end it later, widen the windows, "
@@ -171,12 +171,19 @@ def _judge_forecast(definition: CampaignDefinition, forecast: Forecast, zone: tz
     costs = tuple(per_minute * Decimal(minutes) for minutes in forecast.minutes)
     if budget.total is not None:
         total = Decimal(str(budget.total))
+        funds = campaign.funds
+        gone = Decimal(0) if funds is None else funds.spent + funds.reserved
+        total -= gone
+        rest = f"what is left of the budget, {money(total)}," if gone else f"the budget of {money(total)}"
         reached = spent_until(expected, float(total / per_minute))
-        if reached is not None:
-            say = f"the budget of {money(total)} would be spent by about {moment(reached, zone)}; it then pauses itself"
+        shortage = None if funds is None else funds.shortage(now)
+        if shortage is not None and shortage.used_up:
+            yield Check("budget", Level.ERROR, f"{shortage.why}: give it more in its file and apply that")
+        elif reached is not None:
+            say = f"{rest} would be spent by about {moment(reached, zone)}; it then pauses itself"
             yield Check("budget", Level.WARNING, say)
         elif costs[1] > total:
-            say = f"the budget of {money(total)} may not suffice: it may cost up to {money(costs[1])}"
+            say = f"{rest} may not suffice: it may cost up to {money(costs[1])}"
             yield Check("budget", Level.NOTE, say)
         else:
             yield Check("budget", Level.OK, f"{money(total)} suffices: at most about {money(costs[1])} is expected")
@@ -190,7 +197,7 @@ def _judge_forecast(definition: CampaignDefinition, forecast: Forecast, zone: tz
         if over:
             say = (
                 f"{money(most)} a day would be spent before the day is over on {len(over)} of {len(days)} days, the "
-                f"first of them {over[0]}; it then pauses itself"
+                f"first of them {over[0]}; it then waits for the next day"
             )
             yield Check("daily budget", Level.WARNING, say)
         else:

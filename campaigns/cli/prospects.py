@@ -142,9 +142,11 @@ def trace(
     print_lines(f"Story of {story.phone}", lines, zone=story.zone)
 
 
-def read_number(phone: str) -> str:
+def read_number(phone: str, region: str | None = None) -> str:
     """The E.164 number that somebody typed. Raises `InvalidInput`."""
     try:
-        return parse(phone, default_region=None).e164
+        return parse(phone, default_region=region).e164
     except InvalidPhone as problem:
-        raise InvalidInput(f"that is not a number with its country code: {problem}") from problem
+        raise InvalidInput(
+            f"that is not a number with its country code: {problem}; name the country with --region"
+        ) from problem

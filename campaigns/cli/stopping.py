@@ -95,6 +95,8 @@ def import_stops(
         if report.rejected:
             typer.echo(f"rejected rows: {shown_path(path)}; correct them there and import that file")
         name_them(in_flight)
+    if report.rejected:
+        raise typer.Exit(1)  # somebody may be called who is on the list
 
 
 class _Rejected:

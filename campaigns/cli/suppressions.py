@@ -21,6 +21,7 @@ suppressions = typer.Typer(no_args_is_help=True, help="Who is not to be called: 
 suppressions.command("import")(import_stops)
 
 Phone = Annotated[str, typer.Argument(help="A number with its country code.")]
+Region = Annotated[str | None, typer.Option(help="Of numbers without a country code, such as US.")]
 Only = Annotated[str | None, typer.Option(help="Only in this campaign [default: in every one].")]
 
 
@@ -29,6 +30,7 @@ def add(
     phone: Phone,
     *,
     campaign: Only = None,
+    region: Region = None,
     why: Annotated[str, typer.Option(help="Kept beside who and when.")] = "asked not to be called",
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +38,7 @@ def add(
 
     Example: outbound suppressions add +12125550142 --why "said so on the phone"
     """
-    number = read_number(phone)
+    number = read_number(phone, region)
     with database() as url:
         with db.transaction(url) as session:
             campaign_id = None if campaign is None else scheduling.find(session, campaign).id
@@ -59,13 +61,14 @@ def remove(
     *,
     why: Annotated[str, typer.Option(help="How you know that they may be called. Kept beside who and when.")],
     campaign: Only = None,
+    region: Region = None,
     as_json: AsJson = False,
 ) -> None:
     """Take a number off the list. Who was done because of it stays done: import them into another campaign.
 
     Example: outbound suppressions remove +12125550142 --why "asked to be called again, in writing"
     """
-    number = read_number(phone)
+    number = read_number(phone, region)
     with transaction() as session:
         campaign_id = None if campaign is None else scheduling.find(session, campaign).id
         now = clock.read(session).now
@@ -73,7 +76,10 @@ def remove(
     if as_json:
         print_json({"phone": number, "campaign": campaign})
     else:
-        typer.echo(f"{number} may be called again in {campaign or 'other campaigns'}")
+        typer.echo(
+            f"{number} may be called again in {campaign or 'every campaign'} once a list brings them anew: where they "
+            "are suppressed already they stay so"
+        )
 
 
 @suppressions.command("list")

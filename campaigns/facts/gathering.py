@@ -19,6 +19,7 @@ from sqlalchemy import (
     exists,
     func,
     join,
+    or_,
     select,
     true,
 )
@@ -137,6 +138,14 @@ def holds_line(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
 
 _other = aliased(Call)
 
+_UNSETTLED = and_(_other.state == CallState.ENDED, _other.settled_at.is_(None), _other.intent_at.is_not(None))
+
+
+def _another(which: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether there is such a call of another prospect to the same person."""
+    return exists().where(_other.person_id == Prospect.person_id, _other.prospect_id != Prospect.id, which)
+
+
 _consent = latest_consent(Prospect.person_id, Prospect.campaign_id)
 
 _FROM_PROSPECTS = join(Prospect, _consent, true(), isouter=True)
@@ -150,13 +159,8 @@ _DECIDING: tuple[ColumnElement[Any], ...] = (
     Prospect.calls.expression,
     Prospect.own_priority.is_not(None).label("promised"),
     suppressed(Prospect.person_id, Prospect.campaign_id).label("suppressed"),
-    exists()
-    .where(
-        _other.person_id == Prospect.person_id,
-        _other.prospect_id != Prospect.id,
-        _other.state.in_(sorted(HOLDS_PERSON)),
-    )
-    .label("person_in_call"),
+    # Whose report is still to come may have asked in it not to be called. Two conditions for two indexes.
+    or_(_another(_other.state.in_(sorted(HOLDS_PERSON))), _another(_UNSETTLED)).label("person_in_call"),
     func.array(
         select(Outcome.outcome)
         .where(Outcome.prospect_id == Prospect.id)
@@ -173,6 +177,11 @@ _PROSPECTS = (
 )
 
 
+def _to_the_hour(moment: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Up to the hour where it is still to come: what expires today is good until then."""
+    return case((moment > bindparam("now"), func.date_trunc("hour", moment) + timedelta(hours=1)), else_=moment)
+
+
 def _alike() -> Select[Any]:
     wish = case(
         (Prospect.not_before > bindparam("now"), func.date_trunc("minute", Prospect.not_before) + timedelta(minutes=1))
@@ -180,8 +189,8 @@ def _alike() -> Select[Any]:
     consent = (
         _consent.c.id.is_not(None).label("consent_id"),
         _consent.c.level,
-        func.date_trunc("day", _consent.c.obtained_at).label("obtained_at"),
-        func.date_trunc("day", _consent.c.expires_at).label("expires_at"),
+        _to_the_hour(_consent.c.obtained_at).label("obtained_at"),
+        _to_the_hour(_consent.c.expires_at).label("expires_at"),
         func.date_trunc("day", _consent.c.withdrawn_at).label("withdrawn_at"),
     )
     each = select(Prospect.id, Prospect.state, wish.label("not_before"), *_DECIDING, *consent)

@@ -84,8 +84,16 @@ _HOLD = (
     .join(Campaign, Campaign.id == Call.campaign_id)
     .join(Person, Person.id == Call.person_id)
     .where(Call.id.in_(_IDS))
-    .order_by(Account.id, Campaign.id, Person.id)
-    .with_for_update(read=True, of=(Account, Campaign, Person))
+    .order_by(Person.id)
+    .with_for_update(read=True, of=Person)
+)
+_HOLD_CAMPAIGNS = (
+    select(Call.id)
+    .join(Account, Account.id == Call.account_id)
+    .join(Campaign, Campaign.id == Call.campaign_id)
+    .where(Call.id.in_(_IDS))
+    .order_by(Account.id, Campaign.id)
+    .with_for_update(read=True, of=(Account, Campaign))
 )
 _STORE_ANSWERS = insert(cast("Table", Event.__table__)).on_conflict_do_nothing().returning(Event.call_id)
 _PACES = select(Pace).where(Pace.account_id.in_(_IDS))
@@ -124,6 +132,7 @@ def hold_still(session: Session, call_ids: Collection[UUID], *, timing: Timing) 
     us. We may wait for them too: read the clock after this, not before, or calling hours are judged by the past.
     """
     queue_to_share(session, calls=call_ids)
+    session.execute(_HOLD_CAMPAIGNS, {"ids": list(call_ids)})
     numbers = {row.id: row.number for row in session.execute(_HOLD, {"ids": list(call_ids)})}
     locked = lock_all(session, numbers.keys(), timing=timing)
     claimed = [one for one in locked.values() if one.call.state == CallState.CLAIMED]
@@ -139,7 +148,8 @@ def prepare(session: Session, held: Sequence[Held], *, now: datetime, real: date
     slots = _Slots(session, {one.locked.call.account_id for one in held}, real)
     campaigns = {one.locked.campaign.id: one.locked.campaign for one in held}  # as they were under their locks
     facts = gather(session, [one.locked.prospect.id for one in held], campaigns=campaigns)
-    caller_ids = _caller_ids(session, {one.locked.call.phone_number_id for one in held})
+    numbers = session.execute(_CALLER_IDS, {"ids": {one.locked.call.phone_number_id for one in held}})
+    caller_ids = {row.id: row.provider_id for row in numbers}
     leaving = []
     for one in held:
         locked = one.locked
@@ -262,11 +272,6 @@ def take_turns(pace: Pace, calls: Sequence[Prepared], *, real: datetime) -> list
     return leave_at
 
 
-def _caller_ids(session: Session, number_ids: Collection[UUID]) -> dict[UUID, str]:
-    rows = session.execute(_CALLER_IDS, {"ids": list(number_ids)})
-    return {row.id: row.provider_id for row in rows}
-
-
 def request_for(
     call_id: UUID, campaign: CampaignFacts, prospect: Prospect, *, number: str, caller_id: str, call: int
 ) -> CreateCall:
@@ -295,17 +300,10 @@ def samples(session: Session, campaign: CampaignFacts, prospect_ids: Collection[
         .where(Prospect.id.in_(prospect_ids))
         .order_by(Prospect.id)
     ).all()
-    callers = campaign.definition.phone_number_ids
+    caller_id = campaign.definition.phone_number_ids[0]
     return [
-        request_for(
-            UUID(int=0),
-            campaign,
-            prospect,
-            number=number,
-            caller_id=callers[turn % len(callers)],
-            call=prospect.calls + 1,
-        )
-        for turn, (prospect, number) in enumerate(rows)
+        request_for(UUID(int=0), campaign, who, number=number, caller_id=caller_id, call=who.calls + 1)
+        for who, number in rows
     ]
 
 

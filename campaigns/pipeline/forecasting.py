@@ -7,7 +7,7 @@ that everything else asks too; so a million of them take seconds, and no more me
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -18,9 +18,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.facts import Alike, CampaignFacts, about_campaigns, gather_alike
 from campaigns.models import Campaign, Heartbeat, Import, Pace, Person, Prospect
-from campaigns.rules.calling_rules import applicable
 from campaigns.rules.campaign_state import CampaignState
-from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Facts, Refused, when_due
 from campaigns.rules.forecast import SPREAD, Course, Crowd, Means, play, varied
 from campaigns.rules.pacing import our_lines, still_granted
@@ -127,7 +125,7 @@ def look_ahead(session: Session, campaign: CampaignFacts, *, now: datetime) -> O
         review=review,
         rejected=session.scalar(select(func.sum(Import.rejected)).where(Import.campaign_id == campaign.id)) or 0,
         crowds=tuple(Crowd(facts, zones, count) for (facts, zones), count in crowds.items()),
-        places=_codes(places),
+        places=_codes(places, campaign),
         some=tuple(some[place] for place, _ in places.most_common(EXAMPLES)),
     )
 
@@ -140,10 +138,10 @@ def _left(lots: Mapping[tuple[str, str], _Lot], numbers: Mapping[int, str]) -> t
     return tuple(sorted(found, key=lambda left: (-left.count, left.reason, left.say)))
 
 
-def _codes(places: Mapping[_Place, int]) -> dict[str, int]:
+def _codes(places: Mapping[_Place, int], campaign: CampaignFacts) -> dict[str, int]:
     codes: Counter[str] = Counter()
     for (country, states), count in places.items():
-        rules = applicable(country, states).jurisdictions
+        rules = campaign.rules.applicable(country or campaign.terms.fallback_country, states).jurisdictions
         codes.update(dict.fromkeys({*states, *(row.code for row in rules)}, count))
     return dict(codes)
 
@@ -214,18 +212,20 @@ def terms(session: Session, campaign: CampaignFacts, *, real: datetime, speed: f
     pace = session.get_one(Pace, campaign.account_id)
     granted = still_granted(pace.granted, said_at=pace.granted_at, real=real)
     ours = our_lines(limit=account.concurrency, granted=granted, reserve=account.reserve)
-    numbers = _lines_of_numbers(account, definition.phone_number_ids)
+    numbers = _together(account.number(each).concurrency for each in definition.phone_number_ids)
     caps = [cap for cap in (definition.max_concurrency, numbers) if cap is not None]
     means = Means(
         lines=max(1, min(int(ours * share), *caps) if caps else int(ours * share)),
         calls_per_second=account.calls_per_second * share / speed,
         turnaround=TURNAROUND * speed,
+        per_day=_together(account.number(each).per_day for each in definition.phone_number_ids),
     )
     return Terms(means, dict(sorted(weights.items())))
 
 
-def _lines_of_numbers(account: AccountDefinition, ids: Sequence[str]) -> int | None:
-    most = [account.number(each).concurrency for each in ids]
+def _together(limits: Iterable[int | None]) -> int | None:
+    """What all of them permit together; None where one of them has no limit."""
+    most = list(limits)
     return None if None in most else sum(each for each in most if each is not None)
 
 

@@ -82,6 +82,8 @@ def settle(session: Session, *ends: Ended, now: datetime, timing: Timing) -> dic
         was = kept.get(each.call_id)
         if found is not None and (was is None or was.outcome is not OutcomeClass.OPTED_OUT):
             opt_outs[one.call.person_id] = (one.call, found)
+        if one.call.state is CallState.NOT_PLACED and each.ending is not None and each.ending.cost is not None:
+            spending.charge(one.call, one.campaign.definition, each.ending.cost)  # an incident
         if one.call.state is not CallState.ENDED:
             continue
         if one.prospect in again:  # what came first is finished first

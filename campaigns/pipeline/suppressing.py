@@ -129,6 +129,7 @@ _LOCK_NEW = text("""
      WHERE people.number = ANY(CAST(:numbers AS text[]))
        AND NOT EXISTS (SELECT FROM suppressions
                         WHERE suppressions.person_id = people.id AND suppressions.lifted_at IS NULL
+                          AND suppressions.applied_at IS NOT NULL
                           AND suppressions.campaign_id IS NOT DISTINCT FROM CAST(:campaign AS uuid))
      ORDER BY people.id FOR NO KEY UPDATE OF people""")
 _TOUCH = text("UPDATE people SET suppressed_at = :now WHERE id = ANY(:ids) AND suppressed_at IS DISTINCT FROM :now")

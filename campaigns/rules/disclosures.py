@@ -43,8 +43,8 @@ _IN_WORDS: Final = {
 
 WORDS: Final[Mapping[Duty, tuple[str, ...]]] = {
     Duty.IDENTIFY: (
-        *("this is", "my name is", "i am", "i'm", "calling from", "calling for", "calling on behalf", "on behalf of"),
-        *("here from", "speaking for"),
+        *("this is", "my name is", "calling from", "calling for", "calling on behalf", "on behalf of", "here from"),
+        *("speaking for", "i am with", "i'm with", "i am from", "i'm from"),
     ),
     Duty.ARTIFICIAL: (
         *("artificial", "automated", "virtual", "ai", "a.i", "robot", "bot", "computer", "machine", "synthetic"),

@@ -108,6 +108,8 @@ def _zone(name: str) -> str:
         zone_named(name)
     except InvalidInput as problem:
         raise ValueError(str(problem)) from problem
+    if "/" not in name and name != "UTC":
+        raise ValueError(f"{name!r} does not follow the clocks of a place: use an IANA name such as America/Chicago")
     return name
 
 

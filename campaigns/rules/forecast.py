@@ -7,6 +7,7 @@ other, so that a million of them take seconds; none of them is called outside th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ TURNS = 10_000  # that a line is given somebody: more are no more exact, and tak
 LONGEST_TURN = timedelta(hours=1)  # of several people one after the other: retries know the time no better
 AT_LEAST_EACH = 10  # turns for each line: with fewer, the last ones of a large turn would leave the other lines idle
 CAPACITY_WAIT = timedelta(minutes=1)
+_DAY: Final = 24 * 3600.0
 _STEP: Final = 1800.0  # seconds: no break between calling hours is shorter
 _LONGEST_SPAN: Final = 12 * 3600.0  # seconds that are looked ahead for the closing hour
 
@@ -50,6 +52,8 @@ class Means:
     calls_per_second: float
     turnaround: timedelta
     """From the end of one call to the next on the same line."""
+    per_day: int | None = None
+    """The most calls in any 24 hours, from all caller numbers together; None: as many as there is time for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class _Hours:
     """When people of whom the same is known may be called, by the one decision; asked in seconds since 1970."""
 
     def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+        self.facts = facts
         self._asked, self._open, self._until = 0.0, 0.0, 0.0
         self.becomes: ProspectState = ProspectState.HELD
 
@@ -135,7 +139,7 @@ class _Hours:
             return at
         if self._asked <= at < self._open:
             return self._open
-        found = when_due(self._facts, _moment(at))
+        found = when_due(self.facts, _moment(at))
         if isinstance(found, Refused):
             self.becomes = found.becomes
             return None
@@ -163,7 +167,7 @@ class _Hours:
 
     def _is_open(self, at: float) -> bool:
         moment = _moment(at)
-        return when_due(self._facts, moment) == moment
+        return when_due(self.facts, moment) == moment
 
 
 _Key = tuple[float, int, int, int]
@@ -227,6 +231,8 @@ class _Play:
         self._finished = self._start
         self._calls = 0
         self._became = dict.fromkeys(ProspectState, 0)
+        self._made: deque[tuple[float, int]] = deque()
+        self._made_in_a_day = 0
 
     def _line_up(self, crowds: Sequence[Crowd]) -> None:
         people: dict[tuple[Facts, tuple[str, ...]], int] = {}
@@ -256,12 +262,21 @@ class _Play:
             if opening > at:
                 queue.add(opening, people, attempts, calls, queue.take(queue.counts[queue.heap[0]]))
                 continue
-            most = min(self._together, max(1, int(hours.left(at) / self._each)))
+            most = min(self._together, max(1, int(hours.left(at) / self._each)), self._room(at))
+            if most <= 0:
+                next_slot = self._made[0][0] + _DAY
+                continue
             count = queue.take(most)
             over = self._call(at, people, attempts, calls, count)
             heapreplace(lines, over)
             next_slot = at + 1 / self._means.calls_per_second
         return self._summary()
+
+    def _room(self, at: float) -> int:
+        """How many calls the numbers may still make in the 24 hours that end at `at`."""
+        while self._made and self._made[0][0] <= at - _DAY:
+            self._made_in_a_day -= self._made.popleft()[1]
+        return TURNS if self._means.per_day is None else self._means.per_day - self._made_in_a_day
 
     def _call(self, at: float, people: int, attempts: int, calls: int, count: int) -> float:
         """Call so many people one after the other; returns when the line is free again."""
@@ -278,6 +293,9 @@ class _Play:
         self._talked[hour] = self._talked.get(hour, 0.0) + talked / 60
         self._finished = max(self._finished, at + taken - turnaround)
         self._calls += count
+        if self._means.per_day is not None:
+            self._made.append((at, count))
+            self._made_in_a_day += count
         zones = self._zones[people]
         self._first[zones] = min(self._first.get(zones, at), at)
         self._last[zones] = max(self._last.get(zones, at), at + taken * (count - 1) / count)
@@ -298,7 +316,17 @@ class _Play:
             case Done(state):
                 self._became[state] += count
             case again:
-                self._queue.add(again.not_before.timestamp(), people, attempts, calls, count)
+                due = max(again.not_before.timestamp(), self._capped_until(people, calls, ended))
+                self._queue.add(due, people, attempts, calls, count)
+
+    def _capped_until(self, people: int, calls: int, ended: float) -> float:
+        """When a cap permits the next call. After each `calls` of them it is waited for from the last one on: when the
+        others were is not known of a group, and a retry plan that is so quick is rare.
+        """
+        facts = self._hours[people].facts
+        caps = (cap for cap in facts.caps if cap.after is None and cap.period is not None and calls % cap.calls == 0)
+        binding = (cap for cap in caps if cap.binds(consented=True, debt_collection=facts.debt_collection))
+        return max((ended + cap.period.total_seconds() for cap in binding if cap.period is not None), default=ended)
 
     def _draw(self, count: int) -> Iterator[tuple[_Kind, int]]:
         """How so many calls go, as exactly in their shares as whole numbers permit: one roll for all of them."""

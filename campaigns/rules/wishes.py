@@ -36,15 +36,18 @@ def opted_out(ending: Ending, signals: Signals) -> str | None:
 
     A machine's greeting is nobody's wish, but an answer or a tool that the campaign names counts whoever answered.
     """
-    for wanted in signals.opt_out_fields:
+    for wanted in signals.of("opt_out_fields"):
         if any(_says(value, wanted) for value in _answers(ending.structured, wanted)):
             return f"the answer {wanted}"
     used = {plain_name(tool) for tool in ending.tools}
-    for tool in signals.opt_out_tools:
+    for tool in signals.of("opt_out_tools"):
         if plain_name(tool) in used:
             return f"the tool {tool}"
     if ending.outcome is not OutcomeClass.VOICEMAIL:
-        for phrases, turns in ((signals.opt_out_phrases, ending.said), (signals.opt_out_replies, ending.replied)):
+        for phrases, turns in (
+            (signals.of("opt_out_phrases"), ending.said),
+            (signals.of("opt_out_replies"), ending.replied),
+        ):
             phrase = _heard(phrases, turns)
             if phrase is not None:
                 return f"the phrase {phrase!r}"
@@ -104,7 +107,7 @@ def callback(structured: Mapping[str, Any], signals: Signals, *, zones: Sequence
 
 
 def _callbacks(structured: Mapping[str, Any], signals: Signals) -> Iterator[Any]:
-    for field in signals.callback_fields:
+    for field in signals.of("callback_fields"):
         yield from _answers(structured, field)
 
 

@@ -27,6 +27,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # What is no consent, or none any more, must not become one.
+    over = "level = 'none' OR expires_at <= now()"
+    op.execute(f"UPDATE consents SET withdrawn_at = created_at WHERE withdrawn_at IS NULL AND ({over})")  # noqa: S608
     op.drop_constraint(op.f("ck_consents_level"), "consents")
     op.drop_column("consents", "expires_at")
     op.drop_column("consents", "level")

@@ -111,7 +111,7 @@ def test_a_campaign_that_would_work_is_asked_about_and_nobody_is_called(spring: 
         {
             "check": "rejected rows",
             "level": "note",
-            "say": "1 of the lists could not be used: `outbound prospects rejected` says why",
+            "say": "1 rows of the lists could not be used: `outbound prospects imports` shows of which",
         },
         {
             "check": "workers",
@@ -240,7 +240,11 @@ def test_a_start_says_what_to_look_at_and_starts(spring: Outbound) -> None:
     started = spring("campaign", "start", "spring")
     assert (started.code, started.out) == (0, "campaign spring is running\n")
     said = started.err.splitlines()
-    assert [line.partition(":")[0] for line in said] == ["says how not to be called again", "people held", "workers"]
+    assert [line.split(": ")[:2] for line in said] == [
+        ["warning", "says how not to be called again"],
+        ["warning", "people held"],
+        ["warning", "workers"],
+    ]
     again = spring("campaign", "start", "spring").wrong()  # it runs: nothing is to be looked at any more
     assert again == "campaign spring is running: `outbound campaign show spring` says whether it calls"
 
@@ -255,7 +259,7 @@ def test_a_start_that_would_not_work_is_refused_and_changes_nothing(
     *why, last = refused.err.splitlines()
     nowhere = "does not exist in this account: copy its id from Vapi's dashboard"
     assistant = "assistant a8b0f3f2-51a4-4e0f-8d3b-2b1f5c7d9e10"
-    assert why[:2] == [f"{assistant}: {nowhere}", f"phone number number-1: {nowhere}"]
+    assert why[:2] == [f"error: {assistant}: {nowhere}", f"error: phone number number-1: {nowhere}"]
     assert last == (
         "outbound: campaign spring is not started: mend this, or insist with "
         '`outbound campaign start spring --no-preflight --why "..."`'

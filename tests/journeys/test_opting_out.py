@@ -31,7 +31,7 @@ def test_an_opt_out_in_one_campaign_is_the_end_of_all_others(shared_system: Syst
     people[GONE]["mood"] = "opt_out"
     provider = system.provider("opting", speed=SPEED, people=people)
     system.account(provider, "opting")
-    signals = {"opt_out_fields": [], "opt_out_phrases": [], "opt_out_tools": ["take_off_the_list"]}
+    signals = {"defaults": False, "opt_out_fields": [], "opt_out_phrases": [], "opt_out_tools": ["take_off_the_list"]}
     asks = {"assistant_id": None, "assistant": ASSISTANT, "signals": signals}
     for name in ("first", "second"):
         system.campaign(name, account="opting", **asks)

@@ -177,6 +177,6 @@ def test_somebody_on_the_list_already_is_not_put_there_twice(session: Session, n
 
 
 def test_a_campaign_says_what_counts(session: Session, now: datetime) -> None:
-    call = in_call(session, now, signals={"opt_out_fields": ["gone"], "opt_out_phrases": []})
+    call = in_call(session, now, signals={"defaults": False, "opt_out_fields": ["gone"], "opt_out_phrases": []})
     assert tell(session, call, report(call, "customer-ended-call", now, **ANSWER), now) is ProspectState.COMPLETED
     assert entries(session) == []

@@ -46,7 +46,9 @@ def test_every_country_is_one_that_the_calling_rules_know() -> None:
     ("text", "said"),
     [
         ("Hi Dana, this is Ada of Northwind.", {Duty.IDENTIFY}),
-        ("I\u2019m an AI assistant", {Duty.IDENTIFY, Duty.ARTIFICIAL}),
+        ("I\u2019m an AI assistant", {Duty.ARTIFICIAL}),
+        ("Hi, I am calling about your appointment.", set()),  # that names nobody
+        ("I\u2019m from Northwind", {Duty.IDENTIFY}),
         ("Say stop at any time.", {Duty.OPT_OUT}),
         ("Calls are RECORDED.", {Duty.RECORDING}),
         ("He said the air was stopped by a robotic maid", set()),  # parts of words say nothing

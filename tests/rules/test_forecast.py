@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from campaigns.rules import forecast
 from campaigns.rules.campaign_state import CampaignState
+from campaigns.rules.caps import Cap
 from campaigns.rules.definition import RetryPlan
 from campaigns.rules.definition.forecast import Expected
 from campaigns.rules.eligibility import Facts, when_due
@@ -164,6 +165,22 @@ def test_the_hour_in_which_a_budget_is_spent_is_found() -> None:
     assert reached is not None
     assert NOW < reached < course.finished_at
     assert spent_until(course, course.minutes * 2) is None
+
+
+def test_caps_of_a_person_are_waited_for_between_their_calls() -> None:
+    twice = RetryPlan.model_validate({"max_attempts": 2, "no_answer": ["5m"]})
+    capped = facts(NEW_YORK, caps=(Cap(1, timedelta(days=2), "the campaign"),))
+    free, held = (played(Crowd(each, (NEW_YORK,), 3), plan=twice) for each in (facts(NEW_YORK), capped))
+    assert (free.calls, held.calls) == (6, 6)
+    assert free.finished_at < NOW + timedelta(hours=1)
+    assert held.finished_at >= NOW + timedelta(days=2)
+
+
+def test_numbers_make_no_more_calls_than_they_may_in_any_24_hours() -> None:
+    means = replace(ONE_LINE, per_day=4)
+    course = played(Crowd(facts(NEW_YORK), (NEW_YORK,), 10), means=means)
+    assert course.calls == 10
+    assert NOW + timedelta(days=2) <= course.finished_at < NOW + timedelta(days=3)
 
 
 @settings(max_examples=40, deadline=None)

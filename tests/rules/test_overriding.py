@@ -167,3 +167,11 @@ def test_own_dates_close_and_open_whatever_the_calendar_says() -> None:
 def test_the_same_rows_are_the_same_book() -> None:
     assert rulebook(None) is rulebook("") is SHIPPED
     assert book(US_TX={"note": "x"}) is book(US_TX={"note": "x"})
+
+
+@pytest.mark.parametrize(
+    ("code", "says"), [("UK", "no country has the code UK: the United Kingdom is GB"), ("ZZ", "ZZ")]
+)
+def test_a_row_of_no_country_is_refused(code: str, says: str) -> None:
+    with pytest.raises(InvalidDefinition, match=says):
+        read_overrides({code: {"hours": "Mon-Fri 09:00-18:00", "consent": "express", "why": "counsel"}}, source="f")

@@ -57,7 +57,7 @@ def test_anything_else_is_none(answers: dict[str, Any]) -> None:
 
 
 def test_a_campaign_names_its_own_field_or_one_answer_of_it() -> None:
-    own = Signals(opt_out_fields=("wants_us_gone", "disposition=do not call"))
+    own = Signals(defaults=False, opt_out_fields=("wants_us_gone", "disposition=do not call"))
     for answers, found in (
         ({"wants_us_gone": True}, True),
         ({"disposition": "DO_NOT_CALL"}, True),
@@ -70,7 +70,8 @@ def test_a_campaign_names_its_own_field_or_one_answer_of_it() -> None:
 @pytest.mark.parametrize("tool", ["do_not_call", "addToDoNotCall", "OPT-OUT"])
 def test_a_tool_that_was_called_is_an_opt_out(tool: str) -> None:
     assert opted_out(ended(tools=frozenset({"book", tool})), SIGNALS) is not None
-    assert opted_out(ended(tools=frozenset({tool})), Signals(opt_out_tools=("remove",))) is None
+    assert opted_out(ended(tools=frozenset({tool})), Signals(defaults=False, opt_out_tools=("remove",))) is None
+    assert opted_out(ended(tools=frozenset({tool})), Signals(opt_out_tools=("remove",))) is not None  # beside the usual
 
 
 @pytest.mark.parametrize(

@@ -19,17 +19,14 @@ from campaigns.rules.prospect_state import CLOSABLE
 
 _OF_ROLE = (Role.NAME, Role.EXTERNAL_ID, Role.LANGUAGE, Role.PRIORITY, Role.NOT_BEFORE, Role.OVERRIDES)
 _OF_PLACE = frozenset({Role.COUNTRY, Role.ZONE, Role.REGION, Role.POSTAL_CODE})
-_UNCALLED = (
+_OPEN = (
     select(Prospect)
-    .where(
-        Prospect.id == any_(bindparam("ids", type_=ARRAY(BigInteger))),
-        Prospect.state.in_(sorted(CLOSABLE)),
-        Prospect.calls == 0,
-    )
+    .where(Prospect.state.in_(sorted(CLOSABLE)))
     .order_by(Prospect.id)
     .with_for_update(key_share=True)
     .execution_options(populate_existing=True)
 )
+_UNCALLED = _OPEN.where(Prospect.id == any_(bindparam("ids", type_=ARRAY(BigInteger))), Prospect.calls == 0)
 
 
 def lock_uncalled(session: Session, prospect_ids: list[int]) -> dict[int, Prospect]:
@@ -67,6 +64,13 @@ def correct(
         wait_again(session, changed, now=now)
         session.flush()
     return len(changed)
+
+
+def heed(session: Session, campaign_id: UUID, person_ids: Collection[int], *, now: datetime) -> None:
+    """Decide anew about these people of the campaign, whose consent is another now: called before or not."""
+    if person_ids:
+        theirs = _OPEN.where(Prospect.campaign_id == campaign_id, Prospect.person_id.in_(sorted(person_ids)))
+        wait_again(session, {prospect: prospect.state_why for prospect in session.scalars(theirs).all()}, now=now)
 
 
 def _kept(values: Mapping[str, Any]) -> dict[str, Any]:

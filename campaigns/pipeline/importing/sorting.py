@@ -39,6 +39,8 @@ class Sorted:
     newcomers: Sequence[Prepared]
     corrections: Mapping[Prospect, Prepared]
     """Prospects under lock, none of whom was called → what they become."""
+    consents: Sequence[Prepared]
+    """People who are there and whose consent the list says: with an update, and a denial always."""
     rejections: Sequence[Rejection]
     refused: Collection[tuple[str, str]]
     """Number and extension of whoever is rejected."""
@@ -58,13 +60,17 @@ def sort_out(
     there = those_there(session, campaign_id, known.values())
     newcomers: list[Prepared] = []
     meant: dict[int, Prepared] = {}
+    consents: list[Prepared] = []
     for each in people:
         who = known.get(each.number)
         prospect_id = None if who is None else there.get((who.id, each.extension))
         if prospect_id is None:
             newcomers.append(each)
-        elif options.update:
+            continue
+        if options.update:
             meant[prospect_id] = each
+        if each.consent is not None and (options.update or each.consent.level == "none"):
+            consents.append(each)
     strangers = {known[each.number].id for each in newcomers if each.number in known}
     callers = called_elsewhere(session, campaign_id, strangers)
     elsewhere = {number: callers[who.id] for number, who in known.items() if who.id in callers}
@@ -80,6 +86,7 @@ def sort_out(
     become = meant | moving
     return Sorted(
         newcomers=newcomers,
+        consents=consents,
         corrections={prospect: become[prospect_id] for prospect_id, prospect in locked.items()},
         rejections=[
             *(reader.reject(each.row(), Role.PHONE, f"{_ELSEWHERE} {elsewhere[each.number]}") for each in called),

@@ -17,7 +17,7 @@ from campaigns.ledger import count, queue_to_share
 from campaigns.models import Campaign, Change, FilePiece, Import, Prospect, RejectedRow
 from campaigns.pipeline.importing import adding
 from campaigns.pipeline.importing.adding import Met
-from campaigns.pipeline.importing.correcting import correct
+from campaigns.pipeline.importing.correcting import correct, heed
 from campaigns.pipeline.importing.preparing import PreparedLot
 from campaigns.pipeline.importing.sorting import Options, sort_out
 from campaigns.rules.campaign_state import CampaignState
@@ -131,9 +131,13 @@ def store(
     campaign = _open_campaign(session, record.campaign_id)
     options = Options(**record.terms["options"])
     found = sort_out(session, campaign.id, options, reader, lot.people, met.known)
-    taken = [*found.newcomers, *found.corrections.values()]
+    taken = [*found.newcomers, *found.corrections.values(), *found.consents]
     consented = adding.add_consents(session, campaign, taken, met.ids, now=now)
     updated = correct(session, import_id, reader, found.corrections, met.ids, consented, now=now)
+    heard = {met.ids[each.number] for each in found.consents} & consented
+    heard -= {prospect.person_id for prospect in found.corrections}
+    heed(session, campaign.id, heard, now=now)
+    updated += len(heard)
     added = adding.add_prospects(session, record, campaign, lot, found.newcomers, met, now=now)
     for state, number in added.items():
         count(session, campaign.id, f"prospect:{state}", after, number)

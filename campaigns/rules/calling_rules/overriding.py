@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import orjson
+from phonenumbers import SUPPORTED_REGIONS
 
 from campaigns.errors import InvalidDefinition
 from campaigns.rules.calling_rules.book import SHIPPED, Rulebook
@@ -40,6 +41,10 @@ def read_overrides(values: Mapping[str, Any], *, source: str) -> dict[str, dict[
         where = f"{source}: {code}"
         if not _CODE.fullmatch(code) or not isinstance(row, Mapping):
             raise InvalidDefinition(f"{where}: write a section whose name is a country or state, such as [US-TX]")
+        country = code.partition("-")[0]
+        if country not in SUPPORTED_REGIONS and country != "EU":
+            hint = ": the United Kingdom is GB" if country == "UK" else ""
+            raise InvalidDefinition(f"{where}: no country has the code {country}{hint}")
         try:
             stored = _plain(row)
             _refuse_strange(code, stored)

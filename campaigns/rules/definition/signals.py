@@ -43,12 +43,14 @@ Words = Annotated[str, Field(min_length=1, max_length=140), AfterValidator(_saya
 
 
 class Signals(Section):
-    """What counts as an opt-out and what as a wish to be called back. A list that is given replaces its default.
+    """What counts as an opt-out and what as a wish to be called back, beside the usual ones.
 
     A field is one of the structured answers, at whatever depth, in whatever spelling (`doNotCall`, `do_not_call`); with
     `field=value` that answer alone counts, else whatever says yes.
     """
 
+    defaults: bool = True
+    """Whether the usual ones count, too. Without them an opt-out may go unheard."""
     opt_out_fields: tuple[Words, ...] = (
         "do_not_call",
         "do_not_contact",
@@ -75,3 +77,8 @@ class Signals(Section):
     """Said by the assistant, such as the phrase with which it ends such a call."""
     callback_fields: tuple[Words, ...] = ("callback_time", "callback_at", "callback_requested", "callback")
     """The answer holds when (an ISO time) or only that: the first of these with a time counts."""
+
+    def of(self, kind: str) -> tuple[str, ...]:
+        """The fields, tools or phrases of that key: the campaign's own, then the usual ones."""
+        own: tuple[str, ...] = getattr(self, kind)
+        return tuple(dict.fromkeys((*own, *type(self).model_fields[kind].default))) if self.defaults else own
