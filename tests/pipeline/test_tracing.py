@@ -15,6 +15,7 @@ from campaigns.pipeline import defining, scheduling, suppressing, tracing
 from campaigns.pipeline.tracing import Story
 from campaigns.rules.call_state import CallState
 from campaigns.rules.campaign_state import Command
+from campaigns.rules.definition import CampaignDefinition
 from campaigns.rules.outcome import OutcomeClass
 from campaigns.rules.prospect_state import ProspectState
 from tests import factories
@@ -215,8 +216,8 @@ def test_who_did_what_to_the_campaign_the_rules_and_the_person_is_told(
     assert stories["may be called again by eve"].detail == "in writing"
 
 
-def _edited(**changes: object) -> scheduling.CampaignDefinition:
-    return scheduling.CampaignDefinition.model_validate(factories.CAMPAIGN | changes)
+def _edited(**changes: object) -> CampaignDefinition:
+    return CampaignDefinition.model_validate(factories.CAMPAIGN | changes)
 
 
 def test_somebody_is_found_by_number_and_by_the_id_that_a_list_gave(session: Session, now: datetime) -> None:
