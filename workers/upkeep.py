@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from campaigns import clock
 from campaigns.clock import Moment
 from campaigns.errors import CallFailure, SetupError
+from campaigns.ledger import US
 from campaigns.pipeline import (
     breaking,
     budgeting,
@@ -112,7 +113,7 @@ def withdraw() -> None:
                     live,
                     result=done.result,
                     detail=done.why,
-                    who=withdrawing.US,
+                    who=US,
                     why=why,
                     now=clock.read(session).now,
                 )

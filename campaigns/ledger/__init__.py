@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from campaigns.ledger.auditing import record
+from campaigns.ledger.auditing import US, record
 from campaigns.ledger.counting import count, write_tallies
 from campaigns.ledger.locking import (
     Locked,
@@ -18,6 +18,7 @@ from campaigns.ledger.moving import block, heard, know, move, pause, spoken_of
 from campaigns.ledger.standing import due_again, finish_waiting, is_new, set_state, uncount, wait_again, write_rulings
 
 __all__ = [
+    "US",
     "Locked",
     "block",
     "count",

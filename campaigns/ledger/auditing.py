@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session
 
 from campaigns.models import Change
 
+US = "outbound"
+"""Who did it where no person and no provider did."""
+
 
 def record(
     session: Session,
@@ -17,9 +20,9 @@ def record(
     who: str,
     what: str,
     subject: str,
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any] | None,
     now: datetime,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
     why: str | None = None,
 ) -> None:
     """Keep in the audit what somebody did. `subject` is as in `Change`."""

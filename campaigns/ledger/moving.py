@@ -12,10 +12,11 @@ from sqlalchemy import cast as as_type
 from sqlalchemy.orm import Session
 
 from campaigns.ledger import spending
+from campaigns.ledger.auditing import US, record
 from campaigns.ledger.counting import count
 from campaigns.ledger.locking import Locked, guard_ids
 from campaigns.ledger.standing import set_state
-from campaigns.models import Call, Campaign, Change, Event, Prospect
+from campaigns.models import Call, Campaign, Event, Prospect
 from campaigns.rules.call_state import HEARD, LIVE, CallState, Effect, Evidence, Verdict, judge
 from campaigns.rules.campaign_state import CampaignState
 from campaigns.rules.prospect_state import FINAL as FINAL_PROSPECT
@@ -39,10 +40,8 @@ _REVIVE = (
 
 def pause(session: Session, campaign: Campaign, why: str, *, now: datetime) -> None:
     """Pause a locked campaign by itself, and keep why in the audit."""
-    change = Change(at=now, who="outbound", what="paused", subject=f"campaign:{campaign.name}", why=why)
-    change.before = {"state": campaign.state}
-    change.after = {"state": CampaignState.PAUSED}
-    session.add(change)
+    states = {"before": {"state": campaign.state}, "after": {"state": CampaignState.PAUSED}}
+    record(session, who=US, what="paused", subject=f"campaign:{campaign.name}", now=now, why=why, **states)
     campaign.state = CampaignState.PAUSED
     campaign.state_why = why
 

@@ -13,8 +13,8 @@ from sqlalchemy import Engine, Select, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from campaigns.ledger import lock_to_change
-from campaigns.models import Account, Change, Home
+from campaigns.ledger import US, lock_to_change, record
+from campaigns.models import Account, Home
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def stop_account(session: Session, account_id: UUID, reason: str, *, now: dateti
     (account,) = lock_to_change(session, Account, Account.id == account_id)
     if account.stop_reason is None:
         account.stop_reason = reason
-        session.add(Change(at=now, who="provider", what="stop", subject=f"account:{account.name}", why=reason))
+        record(session, who="provider", what="stop", subject=f"account:{account.name}", now=now, why=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def guard_home(session: Session, *, now: datetime) -> list[str]:
     for account in accounts:
         if account.frozen_at is None:
             account.frozen_at, account.frozen_why = now, reason
-            session.add(Change(at=now, who="outbound", what="freeze", subject=f"account:{account.name}", why=reason))
+            record(session, who=US, what="freeze", subject=f"account:{account.name}", now=now, why=reason)
             frozen.append(account.name)
     return sorted(frozen)
 
@@ -89,7 +89,7 @@ def accept_home(session: Session, *, who: str, why: str | None, now: datetime) -
         .values(id=1, known_since=now, **here)
         .on_conflict_do_update(index_elements=[Home.id], set_={"known_since": now, **here})
     )
-    session.add(Change(at=now, who=who, what="accept", subject="database", before=before, after=here, why=why))
+    record(session, who=who, what="accept", subject="database", before=before, after=here, now=now, why=why)
 
 
 def _remember(session: Session, *, now: datetime) -> None:

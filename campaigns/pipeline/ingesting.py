@@ -16,8 +16,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, defer
 
 from campaigns.errors import UnknownName
-from campaigns.ledger import Locked, block, guard_ids, heard, know, lock_all, move
-from campaigns.models import Account, Call, Change, Event, MessageCount
+from campaigns.ledger import Locked, block, guard_ids, heard, know, lock_all, move, record
+from campaigns.models import Account, Call, Event, MessageCount
 from campaigns.rules.call_state import LIVE, PLACED, CallState, Effect, Evidence
 from campaigns.rules.call_status import CallStatus
 from campaigns.rules.outcome import Ending
@@ -336,7 +336,7 @@ def _locked_dead(session: Session, event_ids: Collection[int] | None) -> Sequenc
 
 def _audit(session: Session, event: Event, what: str, *, who: str, why: str | None, now: datetime) -> None:
     before = {"failures": event.failures, "effect": event.effect, "error": event.error}
-    session.add(Change(at=now, who=who, what=what, subject=f"event:{event.id}", before=before, after=None, why=why))
+    record(session, who=who, what=what, subject=f"event:{event.id}", before=before, now=now, why=why)
 
 
 def _as_json(rows: list[dict[str, Any]]) -> str:

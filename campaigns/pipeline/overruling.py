@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns.errors import UnknownName
-from campaigns.ledger import lock_to_change
-from campaigns.models import Account, Campaign, Change, RuleOverride
+from campaigns.ledger import lock_to_change, record
+from campaigns.models import Account, Campaign, RuleOverride
 from campaigns.rules.campaign_state import CampaignState
 
 _OVER = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
@@ -54,7 +54,8 @@ def apply(session: Session, rows: Mapping[str, Mapping[str, Any]], *, who: str, 
             session.add(RuleOverride(code=code, row=dict(row), who=who, changed_at=now))
         else:
             found.row, found.who, found.changed_at = dict(row), who, now
-        _record(session, "apply", code, before, row, who=who, why=row.get("why"), now=now)
+        why = row.get("why")
+        record(session, who=who, what="apply", subject=f"rule:{code}", before=before, after=row, now=now, why=why)
     return changed
 
 
@@ -64,7 +65,7 @@ def remove(session: Session, code: str, *, who: str, why: str, now: datetime) ->
     found = session.get(RuleOverride, code, with_for_update=True)
     if found is None:
         raise UnknownName(f"the rules of {code} are as they are shipped: `outbound rules list` shows which are not")
-    _record(session, "remove", code, found.row, None, who=who, why=why, now=now)
+    record(session, who=who, what="remove", subject=f"rule:{code}", before=found.row, now=now, why=why)
     session.delete(found)
 
 
@@ -83,27 +84,3 @@ def open_campaigns(session: Session) -> Sequence[UUID]:
 def _wait_for_intents(session: Session) -> None:
     # Every intent share-locks its account, and reads the rules under that lock.
     lock_to_change(session, Account)
-
-
-def _record(
-    session: Session,
-    what: str,
-    code: str,
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any] | None,
-    *,
-    who: str,
-    why: str | None,
-    now: datetime,
-) -> None:
-    session.add(
-        Change(
-            at=now,
-            who=who,
-            what=what,
-            subject=f"rule:{code}",
-            before=None if before is None else dict(before),
-            after=None if after is None else dict(after),
-            why=why,
-        )
-    )

@@ -10,8 +10,8 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from campaigns.ledger import due_again, lock, move, set_state
-from campaigns.models import Account, Call, Campaign, Change, Person, PhoneNumber, Prospect
+from campaigns.ledger import due_again, lock, move, record, set_state
+from campaigns.models import Account, Call, Campaign, Person, PhoneNumber, Prospect
 from campaigns.rules.call_state import CallState, Evidence
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.prospect_state import FINAL, ProspectState
@@ -98,7 +98,7 @@ def take_in(
         move(locked, Evidence.INTENT, now=placed.created_at, real=real)
     found = {"provider_id": placed.provider_id, "placed_at": placed.created_at.isoformat()}
     why = "the provider has it, and the ledger had not"
-    session.add(Change(at=now, who=who, what="take in", subject=f"call:{placed.call_id}", after=found, why=why))
+    record(session, who=who, what="take in", subject=f"call:{placed.call_id}", after=found, now=now, why=why)
     return TakenIn.NEW
 
 

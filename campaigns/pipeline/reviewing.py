@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import NotAllowed
 from campaigns.facts import next_call
-from campaigns.ledger import Locked, due_again, lock, move, spoken_of
+from campaigns.ledger import Locked, due_again, lock, move, record, spoken_of
 from campaigns.models import Call, Campaign, Change, Event, Person, Prospect
 from campaigns.rules.call_state import LIVE, CallState, Effect, Evidence
 from campaigns.rules.outcome import Ending, OutcomeClass
@@ -136,17 +136,8 @@ def decide(
         _move(locked, Evidence.DECIDED_OVER, why, now=now, real=real)
     if call.incident is not None:
         call.incident_seen_at = now
-    session.add(
-        Change(
-            at=now,
-            who=who,
-            what="decide",
-            subject=f"call:{call_id}",
-            before=before,
-            after={"result": decision, "state": call.state},
-            why=why,
-        )
-    )
+    after = {"result": decision, "state": call.state}
+    record(session, who=who, what="decide", subject=f"call:{call_id}", before=before, after=after, now=now, why=why)
     if decision not in _ENDED_AS:
         return None
     answered = {Decision.ANSWERED: True, Decision.UNKNOWN: None}.get(decision, False)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from campaigns import ledger
 from campaigns.errors import NotAllowed, UnknownName
 from campaigns.facts import AWAITS_WORKER, about_campaigns
-from campaigns.ledger import lock_to_change, record, set_state, wait_again
+from campaigns.ledger import US, lock_to_change, record, set_state, wait_again
 from campaigns.models import (
     Account,
     Call,
@@ -259,7 +259,7 @@ def _become(session: Session, campaign: Campaign, state: CampaignState, why: str
     campaign.state_why = why
     record(
         session,
-        who="outbound",
+        who=US,
         what=str(state),
         subject=f"campaign:{campaign.name}",
         before={"state": before},

@@ -13,7 +13,7 @@ from sqlalchemy import Table, bindparam, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from campaigns.ledger import Locked, count, lock_all, set_state, spending, wait_again
+from campaigns.ledger import US, Locked, count, lock_all, set_state, spending, wait_again
 from campaigns.models import Call, Change, Outcome, Prospect, Suppression
 from campaigns.rules.call_state import CallState
 from campaigns.rules.definition import CampaignDefinition
@@ -120,7 +120,7 @@ def _suppress(session: Session, opt_outs: Mapping[int, tuple[Call, str]], *, now
     for person_id, call_id in session.execute(_NO_MORE, rows):
         change = {
             "at": now,
-            "who": "outbound",
+            "who": US,
             "what": "suppress",
             "subject": f"person:{person_id}",
             "after": {"campaign": None, "call": str(call_id)},

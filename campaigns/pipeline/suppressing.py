@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import NotAllowed
 from campaigns.facts import suppressed
-from campaigns.ledger import finish_waiting, set_state
-from campaigns.models import Call, Campaign, Change, Person, Prospect, Suppression
+from campaigns.ledger import finish_waiting, record, set_state
+from campaigns.models import Call, Campaign, Person, Prospect, Suppression
 from campaigns.rules.call_state import IN_FLIGHT, CallState
 from campaigns.rules.people_file.stops import Stop
 from campaigns.rules.prospect_state import CLOSABLE, ProspectState
@@ -236,4 +236,4 @@ def _record(
     session: Session, person: Person, what: str, campaign_id: UUID | None, *, who: str, now: datetime, why: str
 ) -> None:
     where = {"campaign": None if campaign_id is None else str(campaign_id)}
-    session.add(Change(at=now, who=who, what=what, subject=f"person:{person.id}", after=where, why=why))
+    record(session, who=who, what=what, subject=f"person:{person.id}", after=where, now=now, why=why)

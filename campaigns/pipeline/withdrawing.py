@@ -11,14 +11,13 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import NotAllowed
 from campaigns.facts import gather
-from campaigns.ledger import find_id, lock
-from campaigns.models import Account, Call, Change
+from campaigns.ledger import US, find_id, lock, record
+from campaigns.models import Account, Call
 from campaigns.rules.call_state import IN_FLIGHT, LIVE, CallState
 from campaigns.rules.definition import AccountDefinition
 from campaigns.rules.eligibility import Facts, Refused, decide
 from campaigns.rules.timing import Timing
 
-US = "outbound"  # in the audit, where nobody else did it
 AGAIN = timedelta(seconds=10)  # real time until we ask once more: its end is told within seconds
 
 
@@ -95,17 +94,8 @@ def record_hang_up(
     """Keep in the audit who had a live call ended, and what came of it. The end itself comes as an event."""
     if who != US:  # then this is why it ends, and not that we had thought of it while it waited for a line
         session.execute(update(Call).where(Call.id == live.call_id).values(hang_up_at=None))
-    session.add(
-        Change(
-            at=now,
-            who=who,
-            what="hang up",
-            subject=f"call:{live.call_id}",
-            before={"state": live.state},
-            after={"result": result, "detail": detail},
-            why=why,
-        )
-    )
+    subject, before, after = f"call:{live.call_id}", {"state": live.state}, {"result": result, "detail": detail}
+    record(session, who=who, what="hang up", subject=subject, before=before, after=after, now=now, why=why)
 
 
 def _why_not(facts: Facts, now: datetime) -> str | None:

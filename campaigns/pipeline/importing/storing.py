@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from campaigns.errors import NotAllowed
 from campaigns.facts import CampaignFacts, about_campaigns
-from campaigns.ledger import count, queue_to_share
-from campaigns.models import Campaign, Change, FilePiece, Import, Prospect, RejectedRow
+from campaigns.ledger import US, count, queue_to_share, record
+from campaigns.models import Campaign, FilePiece, Import, Prospect, RejectedRow
 from campaigns.pipeline.importing import adding
 from campaigns.pipeline.importing.adding import Met
 from campaigns.pipeline.importing.correcting import correct, heed
@@ -81,7 +81,7 @@ def begin(
     )
     if interrupted is not None:
         return interrupted.id, interrupted.rows
-    record = Import(
+    opened = Import(
         id=uuid4(),
         campaign_id=campaign_id,
         source=printable(source),
@@ -92,12 +92,12 @@ def begin(
         columns=list(columns.header),
         created_at=now,
     )
-    session.add(record)
+    session.add(opened)
     session.flush()
-    brought = {"list": record.source, "import": str(record.id)[:8], **terms.get("options", {})}
+    brought = {"list": opened.source, "import": str(opened.id)[:8], **terms.get("options", {})}
     subject = f"campaign:{campaign.definition.name}"
-    session.add(Change(at=now, who=who or "outbound", what="import", subject=subject, before=None, after=brought))
-    return record.id, 0
+    record(session, who=who or US, what="import", subject=subject, after=brought, now=now)
+    return opened.id, 0
 
 
 def take_turns(session: Session, word: str, *, alone: bool) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from campaigns.errors import InvalidInput, UnknownName
+from campaigns.ledger import US
 from campaigns.models import Account, Campaign, Consent, Correction, Import, Person, Prospect, Ruling, Suppression
 from campaigns.pipeline.tracing.auditing import Entry, changes_of
 from campaigns.pipeline.tracing.calling import Story, calls_of
@@ -21,7 +22,6 @@ from campaigns.rules.explaining import shown
 
 MOST_CHANGES = 500  # of campaigns and accounts: a hundred pages; who wants more asks for the audit
 EVERYWHERE = "every campaign"
-US = "outbound"  # in the audit, where nobody else did it
 
 
 @dataclass(frozen=True, slots=True)
